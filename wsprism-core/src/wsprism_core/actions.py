@@ -1,0 +1,174 @@
+"""What a service wants done: state in, actions out.
+
+A handler returns one action, several, or None; the gateway performs them in order, after
+the handler returned and only if it did not raise. Actions are plain values, so a service
+is tested by comparing what it returns, and a recording of what an async handler returned
+replays exactly.
+
+The three verbs never blur: **reply** answers the message at hand (with its `ref`),
+**push** goes to one session or one user, **broadcast** to the members of a room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from wsprism_core.protocol.layout import CloseCode
+
+__all__ = (
+    "Ack",
+    "Action",
+    "Actions",
+    "Broadcast",
+    "BroadcastFrame",
+    "JoinRoom",
+    "Kick",
+    "LeaveRoom",
+    "Push",
+    "PushFrame",
+    "Reply",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer the message at hand with a type of the service's own, and its `ref`."""
+
+    type: str
+    data: Any = None
+    room: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What `sys.ack` carries, where the sender asked for one.
+
+    Without it the acknowledgement carries no data.
+    """
+
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Send a message to one session, or to every session of one user.
+
+    Args:
+        type: One of the service's outbound types.
+        data: The envelope's `data`; None leaves it out.
+        session: A session id; exactly one of `session` and `user` is given.
+        user: A user id, of the tenant at hand.
+        room: The room that it concerns, if any.
+        key: What is replaced by it, for a type delivered as latest.
+    """
+
+    type: str
+    data: Any = None
+    session: str | None = None
+    user: str | None = None
+    room: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send a message to every member of a room.
+
+    Args:
+        type: One of the service's outbound types.
+        data: The envelope's `data`; None leaves it out.
+        room: None is the room of the message at hand.
+        exclude: A session id that does not get it.
+        key: What is replaced by it, for a type delivered as latest.
+        ack: What the sender's `sys.ack` carries, to which the gateway adds the `seq` and
+            `ts` that a recoverable type got.
+    """
+
+    type: str
+    data: Any = None
+    room: str | None = None
+    exclude: str | None = None
+    key: str | None = None
+    ack: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastFrame:
+    """Send a hot frame to every member of a room.
+
+    Args:
+        opcode: One of the service's opcodes.
+        payload: What follows the header.
+        room: None is the room of the frame at hand.
+        seq: 32 bits, or None without.
+        sender: The member number of the session that it is relayed from, or None.
+        exclude: A session id that does not get it.
+        key: What is replaced by it, for an opcode delivered as latest.
+    """
+
+    opcode: int
+    payload: bytes
+    room: str | None = None
+    seq: int | None = None
+    sender: int | None = None
+    exclude: str | None = None
+    key: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushFrame:
+    """Send a hot frame to one session, or to every session of one user.
+
+    Fields as in `Push` and `BroadcastFrame`.
+    """
+
+    opcode: int
+    payload: bytes
+    session: str | None = None
+    user: str | None = None
+    room: str | None = None
+    seq: int | None = None
+    key: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRoom:
+    """Make a session a member of a room, as if it had asked to be; no check runs."""
+
+    session: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRoom:
+    """End a session's membership of a room; nothing happens where there is none."""
+
+    session: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kick:
+    """Close a session, or all of a user's, with `sys.kicked` before the close."""
+
+    reason: str
+    session: str | None = None
+    user: str | None = None
+    code: CloseCode = CloseCode.KICKED_MAY_RETURN
+
+
+Action: TypeAlias = (
+    Reply
+    | Ack
+    | Push
+    | Broadcast
+    | BroadcastFrame
+    | PushFrame
+    | JoinRoom
+    | LeaveRoom
+    | Kick
+)
+#: What a handler may return.
+Actions: TypeAlias = Action | Iterable[Action] | None
