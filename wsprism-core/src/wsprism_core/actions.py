@@ -1,9 +1,9 @@
 """What a service wants done: state in, actions out.
 
-A handler returns one action, several, or None; the gateway performs them in order, after
-the handler returned and only if it did not raise. Actions are plain values, so a service
-is tested by comparing what it returns, and a recording of what an async handler returned
-replays exactly.
+A handler returns one action, several, or None; the gateway performs them in order,
+after the handler returned and only if it did not raise. Actions are plain values, so a
+service is tested by comparing what it returns, and a recording of what an async handler
+returned replays exactly.
 
 The three verbs never blur: **reply** answers the message at hand (with its `ref`),
 **push** goes to one session or one user, **broadcast** to the members of a room.
@@ -82,8 +82,8 @@ class Broadcast:
         room: None is the room of the message at hand.
         exclude: A session id that does not get it.
         key: What is replaced by it, for a type delivered as latest.
-        ack: What the sender's `sys.ack` carries, to which the gateway adds the `seq` and
-            `ts` that a recoverable type got.
+        ack: What the sender's `sys.ack` carries, to which the gateway adds the `seq`
+            and `ts` that a recoverable type got.
     """
 
     type: str

@@ -121,7 +121,7 @@ class Gateway(Protocol):
     def after(self, seconds: float, work: Callable[[], None]) -> Timer:
         """Run `work` once, `seconds` from now or a little later.
 
-        What it raises is counted and logged under the caller's name, and goes no further.
+        What it raises is counted and logged, and goes no further.
         """
 
     def every(self, seconds: float, work: Callable[[], None]) -> Timer:
@@ -140,7 +140,7 @@ class Gateway(Protocol):
         """Return the open sessions of a user, oldest first."""
 
     def members(self, tenant: str, room: str) -> Iterable[Member]:
-        """Return the members of a room in the order of joining; none where no room is."""
+        """Return the members of a room, in the order of joining."""
 
     def call(self, service: str, function: str, *args: Any, **kwargs: Any) -> Any:
         """Call a function that another service offers in its manifest.

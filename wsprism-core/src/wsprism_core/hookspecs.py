@@ -1,8 +1,8 @@
 """Every hook that a plugin may implement, grouped by life cycle.
 
 A plugin is a class; the gateway makes one instance of it. Its hooks are methods marked
-with `hookimpl`, and each takes as many of the arguments named here as it wants. The class
-names the hook API version that it was written for::
+with `hookimpl`, and each takes as many of the arguments named here as it wants. The
+class names the hook API version that it was written for::
 
     class EchoPlugin:
         wsprism_api = 1
@@ -134,8 +134,8 @@ class HookSpecs:
         """Decide whether a session may join a room.
 
         Returns:
-            True to let it, False to refuse it with `NOT_ALLOWED`, None to leave it to the
-            next plugin. When nobody decides, it may.
+            True to let it, False to refuse it with `NOT_ALLOWED`, None to leave it to
+            the next plugin. When nobody decides, it may.
 
         Raises:
             ProtocolError: Refuse it with this error.

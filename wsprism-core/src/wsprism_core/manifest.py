@@ -1,7 +1,7 @@
 """What a service declares about itself.
 
-The manifest is data: from it come routing, validation, lanes and the reference pages. It
-is handed in once, by the hook `register_services`; a clash with another service, a
+The manifest is data: from it come routing, validation, lanes and the reference pages.
+It is handed in once, by the hook `register_services`; a clash with another service, a
 missing lane or a wrong id refuses to start.
 """
 

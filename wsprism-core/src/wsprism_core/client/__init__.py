@@ -1,0 +1,3 @@
+"""The Python client: one connection, both forms of message."""
+
+from __future__ import annotations

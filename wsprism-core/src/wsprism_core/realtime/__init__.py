@@ -1,0 +1,3 @@
+"""Sessions, rooms and delivery: pure state machines, no I/O, no clock of their own."""
+
+from __future__ import annotations

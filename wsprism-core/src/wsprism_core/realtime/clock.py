@@ -1,8 +1,8 @@
 """The port through which the core knows time and puts off work.
 
-Nothing in `protocol` and `realtime` reads a clock or knows an event loop: they are given
-one of these. The gateway gives them the event loop's, tests and the simulator a virtual
-one, and the same inputs at the same times then give the same bytes.
+Nothing in `protocol` and `realtime` reads a clock or knows an event loop: they are
+given one of these. The gateway gives them the event loop's, tests and the simulator a
+virtual one, and the same inputs at the same times then give the same bytes.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def order_lanes(named: Iterable[Lane] = ()) -> tuple[Lane, ...]:
         if lane.after not in order:
             known = ", ".join(order)
             raise ValueError(
-                f"lane {lane.name!r} comes after {lane.after!r}, which is none of {known}"
+                f"lane {lane.name!r} comes after {lane.after!r}, none of {known}"
             )
         taken.add(lane.name)
         order[lane.after].append(lane)

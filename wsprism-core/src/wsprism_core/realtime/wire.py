@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from wsprism_core.realtime.lanes import Delivery
-
-__all__ = ("Codec", "Framing", "Outgoing", "Wire")
+__all__ = ("Codec", "Framing", "Wire")
 
 
 class Codec(Protocol):

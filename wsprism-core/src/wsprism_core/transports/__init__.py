@@ -1,0 +1,3 @@
+"""Everything that knows a socket."""
+
+from __future__ import annotations
