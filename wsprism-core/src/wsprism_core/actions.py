@@ -84,6 +84,9 @@ class Broadcast:
         key: What is replaced by it, for a type delivered as latest.
         ack: What the sender's `sys.ack` carries, to which the gateway adds the `seq`
             and `ts` that a recoverable type got.
+        dedup: The sender's own id for it. A second one of the same user with the same
+            id in the same room is not sent again; it is acknowledged as the first was,
+            for as long as the room remembers (`dedup_window`).
     """
 
     type: str
@@ -92,6 +95,7 @@ class Broadcast:
     exclude: str | None = None
     key: str | None = None
     ack: Mapping[str, Any] | None = None
+    dedup: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +139,26 @@ class PushFrame:
 
 @dataclass(frozen=True, slots=True)
 class JoinRoom:
-    """Make a session a member of a room, as if it had asked to be; no check runs."""
+    """Make a session a member of a room without asking `check_join` or any limit.
+
+    Args:
+        session: A session id.
+        room: The room's name.
+        quiet: An audience rather than company: no `sys.joined`, no presence, and the
+            active room stays what it is.
+    """
 
     session: str
     room: str
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveRoom:
-    """End a session's membership of a room; nothing happens where there is none."""
+    """End a session's membership of a room; nothing happens where there is none.
+
+    A membership that began quietly also ends so.
+    """
 
     session: str
     room: str

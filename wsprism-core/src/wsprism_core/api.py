@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wsprism_core.actions import Actions
+from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.realtime.clock import Timer
 
 __all__ = ("Gateway", "Identity", "Member", "ServiceMissing", "Session")
-
-from wsprism_core.protocol.errors import WsPrismError
 
 
 class ServiceMissing(WsPrismError):
@@ -141,6 +140,29 @@ class Gateway(Protocol):
 
     def members(self, tenant: str, room: str) -> Iterable[Member]:
         """Return the members of a room, in the order of joining."""
+
+    def history(
+        self,
+        tenant: str,
+        room: str,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return messages of recoverable types that a room has had, oldest first.
+
+        Args:
+            tenant: The tenant of the room.
+            room: The room's name.
+            before: Only those with a smaller `seq`; the newest of them are returned.
+            after: Only those with a larger `seq`; the oldest of them are returned.
+            limit: How many at the most.
+
+        Returns:
+            Envelopes with `svc`, `type`, `room`, `seq`, `ts` and `data`; those that the
+            room no longer holds are left out.
+        """
 
     def call(self, service: str, function: str, *args: Any, **kwargs: Any) -> Any:
         """Call a function that another service offers in its manifest.

@@ -1,13 +1,46 @@
-"""Text messages: the envelope and its two codecs, JSON and MessagePack."""
+"""Text messages: the envelope, its fields and their rules.
+
+Inbound, `decode_json` and `decode_msgpack` make an `Envelope` of a payload or refuse
+it. Outbound, `outbound` makes the mapping that a codec encodes. `inbound` and the
+`decode_outbound_*` functions are the same for the other end of the wire, the client.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from wsprism_core.protocol.layout import EnvelopeFlag
+from wsprism_core.protocol.codecs import MAX_OUTBOUND_DEPTH, load_json, load_msgpack
+from wsprism_core.protocol.errors import Malformed, ProtocolError
+from wsprism_core.protocol.layout import (
+    ENVELOPE_FIELDS,
+    MAX_SAFE_INTEGER,
+    MAX_U32,
+    MSGPACK_MAP_FIRST_BYTES,
+    PROTOCOL_VERSION,
+    ROOM_NAME,
+    EnvelopeFlag,
+    ErrorCode,
+)
 
-__all__ = ("Envelope",)
+__all__ = (
+    "Envelope",
+    "decode_json",
+    "decode_msgpack",
+    "decode_outbound_json",
+    "decode_outbound_msgpack",
+    "inbound",
+    "is_binary_envelope",
+    "outbound",
+)
+
+_INBOUND_FIELDS: Final = frozenset(
+    field.name for field in ENVELOPE_FIELDS if field.inbound
+)
+# A plain integer: `&` with a member of the enum is many times slower.
+_ACK_REQUESTED: Final = int(EnvelopeFlag.ACK_REQUESTED)
+_matches_room_name: Final = ROOM_NAME.match
 
 
 @dataclass(slots=True)
@@ -34,4 +67,209 @@ class Envelope:
     @property
     def ack_requested(self) -> bool:
         """Whether the sender waits for an answer."""
-        return bool(self.flags & EnvelopeFlag.ACK_REQUESTED)
+        return bool(self.flags & _ACK_REQUESTED)
+
+
+def decode_json(payload: bytes) -> Envelope:
+    """Return the envelope in a JSON text.
+
+    Raises:
+        Malformed: It is no JSON object with the fields of an envelope and no others.
+        ProtocolError: Another protocol version, a bad room name, or an answer asked
+            for without a `seq`. As with `Malformed`, `ref` is the message's `seq` where
+            it had a legible one.
+    """
+    return _read_inbound(load_json(payload))
+
+
+def decode_msgpack(payload: bytes) -> Envelope:
+    """Return the envelope in a MessagePack map.
+
+    Raises:
+        ProtocolError: As `decode_json`.
+    """
+    return _read_inbound(load_msgpack(payload))
+
+
+def is_binary_envelope(payload: bytes) -> bool:
+    """Whether a binary message is an envelope in MessagePack; else it is a hot frame.
+
+    The first byte tells: of a hot frame it is the version, of the other a map's head.
+    """
+    return bool(payload) and payload[0] in MSGPACK_MAP_FIRST_BYTES
+
+
+def outbound(
+    svc: str,
+    type: str,
+    *,
+    room: str | None = None,
+    seq: int | None = None,
+    ref: int | None = None,
+    ts: int | None = None,
+    data: Any = None,
+    trace_id: str | None = None,
+) -> dict[str, Any]:
+    """Return an envelope from the gateway, ready for a codec; None leaves a field out.
+
+    Args:
+        svc: The service that sends it.
+        type: Its type within the service.
+        room: The room that it concerns.
+        seq: The room's number, on messages of a recoverable type.
+        ref: The `seq` of the message that it answers.
+        ts: Server time in milliseconds since 1970, with `seq`.
+        data: What the codecs can carry.
+        trace_id: On `sys.authed` and `sys.error`.
+    """
+    fields: dict[str, Any] = {"v": PROTOCOL_VERSION, "svc": svc, "type": type}
+    if room is not None:
+        fields["room"] = room
+    if seq is not None:
+        fields["seq"] = seq
+    if ref is not None:
+        fields["ref"] = ref
+    if ts is not None:
+        fields["ts"] = ts
+    if data is not None:
+        fields["data"] = data
+    if trace_id is not None:
+        fields["trace_id"] = trace_id
+    return fields
+
+
+def inbound(
+    svc: str,
+    type: str,
+    *,
+    room: str | None = None,
+    seq: int | None = None,
+    ack_requested: bool = False,
+    data: Any = None,
+) -> dict[str, Any]:
+    """Return an envelope from a client, ready for a codec; None leaves a field out.
+
+    Args:
+        svc: The service that it is for.
+        type: Its type within the service.
+        room: The room that it concerns.
+        seq: The client's own number.
+        ack_requested: Whether exactly one answer must come, with `ref`.
+        data: What the codecs can carry.
+    """
+    fields: dict[str, Any] = {"v": PROTOCOL_VERSION, "svc": svc, "type": type}
+    if room is not None:
+        fields["room"] = room
+    if seq is not None:
+        fields["seq"] = seq
+    if ack_requested:
+        fields["flags"] = _ACK_REQUESTED
+    if data is not None:
+        fields["data"] = data
+    return fields
+
+
+def decode_outbound_json(payload: bytes) -> dict[str, Any]:
+    """Return the fields of an envelope that came from a gateway as JSON.
+
+    Fields that this version does not know are kept, so that a newer gateway may add
+    some.
+
+    Raises:
+        Malformed: It is no JSON object with a `svc` and a `type`.
+        ProtocolError: Another protocol version.
+    """
+    return _read_outbound(load_json(payload, MAX_OUTBOUND_DEPTH))
+
+
+def decode_outbound_msgpack(payload: bytes) -> dict[str, Any]:
+    """Return the fields of an envelope that came from a gateway as MessagePack.
+
+    Raises:
+        ProtocolError: As `decode_outbound_json`.
+    """
+    return _read_outbound(load_msgpack(payload, MAX_OUTBOUND_DEPTH))
+
+
+def _read_inbound(fields: Any) -> Envelope:
+    try:
+        return _checked(fields)
+    except ProtocolError as error:
+        error.ref = _legible_seq(fields)
+        raise
+
+
+def _read_outbound(fields: Any) -> dict[str, Any]:
+    if type(fields) is not dict:
+        raise Malformed("the message is no object")
+    _check_version(fields)
+    _required(fields, "svc")
+    _required(fields, "type")
+    return fields
+
+
+def _checked(fields: Any) -> Envelope:
+    """Return the envelope that decoded fields make.
+
+    Types are compared exactly: `true` is no integer here, and the codecs make no
+    subclasses. A field that is null is present, and of the wrong type.
+    """
+    if type(fields) is not dict:
+        raise Malformed("the message is no object")
+    if "v" in fields:
+        _check_version(fields)
+    if not fields.keys() <= _INBOUND_FIELDS:
+        raise Malformed(f"unknown field {_unknown_field(fields)}")
+    svc = _required(fields, "svc")
+    kind = _required(fields, "type")
+    room = seq = None
+    flags = 0
+    if "room" in fields:
+        room = fields["room"]
+        if type(room) is not str:
+            raise Malformed("room is no string")
+    if "seq" in fields:
+        seq = fields["seq"]
+        if type(seq) is not int or not 0 <= seq <= MAX_SAFE_INTEGER:
+            raise Malformed("seq is no integer from 0 to 2^53-1")
+    if "flags" in fields:
+        flags = fields["flags"]
+        if type(flags) is not int or not 0 <= flags <= MAX_U32:
+            raise Malformed("flags is no unsigned 32-bit integer")
+    # All types are right: what is refused from here on is no strike.
+    if room is not None and not _matches_room_name(room):
+        raise ProtocolError(ErrorCode.BAD_REQUEST, "bad room name")
+    if flags & _ACK_REQUESTED and seq is None:
+        raise ProtocolError(ErrorCode.BAD_REQUEST, "ACK_REQUESTED needs a seq")
+    return Envelope(svc, kind, room, seq, flags, fields.get("data"))
+
+
+def _check_version(fields: Mapping[str, Any]) -> None:
+    version = fields.get("v", PROTOCOL_VERSION)
+    if type(version) is not int:
+        raise Malformed("v is no integer")
+    if version != PROTOCOL_VERSION:
+        raise ProtocolError(
+            ErrorCode.UNSUPPORTED_VERSION, f"v is not {PROTOCOL_VERSION}"
+        )
+
+
+def _required(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if type(value) is not str:
+        raise Malformed(f"{name} is missing or no string")
+    return value
+
+
+def _unknown_field(fields: Mapping[str, Any]) -> str:
+    """Return one unknown field's name, quoted, in ASCII and short enough for a log."""
+    name = next(name for name in fields if name not in _INBOUND_FIELDS)
+    return ascii(name[:32])
+
+
+def _legible_seq(fields: Any) -> int | None:
+    """Return the `seq` of a refused message where it had a good one."""
+    seq = fields.get("seq") if type(fields) is dict else None
+    if type(seq) is int and 0 <= seq <= MAX_SAFE_INTEGER:
+        return seq
+    return None

@@ -6,18 +6,24 @@ object. An `Outgoing` message makes each form when the first session asks for it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
-__all__ = ("Codec", "Framing", "Wire")
+from wsprism_core.realtime.lanes import Delivery
+
+__all__ = ("Codec", "Form", "Framing", "Outgoing", "Wire", "outgoing_bytes")
 
 
 class Codec(Protocol):
     """Turns an outbound envelope into a payload."""
 
-    name: str
-    #: Whether the payload travels as text (JSON) or as a binary message (MessagePack).
-    is_text: bool
+    @property
+    def name(self) -> str:
+        """How a client asks for it: `json`, `msgpack`."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the payload travels as text rather than as a binary message."""
 
     def encode(self, envelope: Mapping[str, Any]) -> bytes:
         """Return the payload.
@@ -30,13 +36,18 @@ class Codec(Protocol):
 class Framing(Protocol):
     """Puts a transport's header before a payload."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The transport's name, for logs."""
 
     def text(self, payload: bytes) -> bytes:
         """Frame a text message."""
 
     def binary(self, payload: bytes) -> bytes:
         """Frame a binary message."""
+
+    def ping(self, payload: bytes) -> bytes:
+        """Frame a ping of at most 125 bytes."""
 
 
 class Wire:
@@ -50,11 +61,93 @@ class Wire:
     def __init__(self, codec: Codec, framing: Framing) -> None:
         self.codec = codec
         self.framing = framing
-        frame: Callable[[bytes], bytes] = (
+        self.frame_text: Callable[[bytes], bytes] = (
             framing.text if codec.is_text else framing.binary
         )
-        self.frame_text = frame
         self.frame_hot: Callable[[bytes], bytes] = framing.binary
 
     def __repr__(self) -> str:
         return f"<Wire {self.framing.name}+{self.codec.name}>"
+
+
+class Form:
+    """A message as bytes of one wire: what waits in a lane.
+
+    Attributes:
+        data: Header and payload.
+        size: Their length in bytes.
+        message: What it is a form of.
+    """
+
+    __slots__ = ("data", "message", "size")
+
+    def __init__(self, data: bytes, message: Outgoing) -> None:
+        self.data = data
+        self.size = len(data)
+        self.message = message
+
+
+class Outgoing:
+    """A message on its way out, with what the outboxes must know of it.
+
+    Args:
+        lane: The lane's index in the gateway's order.
+        delivery: What happens to it while a reader's socket is full.
+        key: What it replaces, for `Delivery.LATEST`.
+        room: The room that it belongs to, so that nothing of a room follows `left`.
+        svc: The service in whose name it goes, for the counters.
+        envelope: A text message; exactly one of `envelope` and `hot` is given.
+        hot: A hot frame, header and payload.
+    """
+
+    __slots__ = (
+        "_forms",
+        "delivery",
+        "envelope",
+        "hot",
+        "key",
+        "lane",
+        "room",
+        "svc",
+    )
+
+    def __init__(
+        self,
+        lane: int,
+        *,
+        delivery: Delivery = Delivery.RELIABLE,
+        key: Hashable = None,
+        room: object | None = None,
+        svc: str = "sys",
+        envelope: Mapping[str, Any] | None = None,
+        hot: bytes | None = None,
+    ) -> None:
+        self.lane = lane
+        self.delivery = delivery
+        self.key = key
+        self.room = room
+        self.svc = svc
+        self.envelope = envelope
+        self.hot = hot
+        self._forms: dict[Wire, Form] = {}
+
+    def form(self, wire: Wire) -> Form:
+        """Return the message as bytes of one wire, made at the first call.
+
+        Raises:
+            ValueError: The envelope's `data` cannot be encoded.
+        """
+        form = self._forms.get(wire)
+        if form is None:
+            if self.envelope is not None:
+                data = wire.frame_text(wire.codec.encode(self.envelope))
+            else:
+                assert self.hot is not None
+                data = wire.frame_hot(self.hot)
+            form = self._forms[wire] = Form(data, self)
+        return form
+
+
+def outgoing_bytes(lane: int, data: bytes) -> Form:
+    """Return bytes that are framed already (a ping, a pong) as a form."""
+    return Form(data, Outgoing(lane, hot=b""))

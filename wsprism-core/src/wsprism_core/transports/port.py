@@ -8,18 +8,19 @@ Three parties meet here:
   admitted one gets a **receiver** for what arrives.
 
 Everything is synchronous; a transport calls its receiver from the event loop's thread
-only. The receiver never raises.
+only. Neither the receiver nor the host raises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from wsprism_core.realtime.wire import Wire
 
 __all__ = (
+    "NO_CLOSE_FRAME",
     "ConnectRequest",
     "Grant",
     "Host",
@@ -31,6 +32,9 @@ __all__ = (
     "Transport",
     "TransportTimeouts",
 )
+
+#: The close code of a link that ended without one; it is never sent (RFC 6455, 7.4.1).
+NO_CLOSE_FRAME: Final = 1006
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,25 @@ class Link(Protocol):
     def use_codec(self, name: str) -> bool:
         """Switch to the codec `name`; return False where there is none such."""
 
+    def pause_reading(self) -> None:
+        """Take no more bytes from the socket; what was read already still comes."""
+
+    def resume_reading(self) -> None:
+        """Take bytes from the socket again."""
+
     def close(self, code: int, reason: str) -> None:
-        """Send a close and end; a peer that does not answer in time is cut."""
+        """Send a close, behind what was written, and end.
+
+        The receiver's `closed` is called before this returns. A peer that does not
+        answer in time is cut.
+
+        Args:
+            code: A `CloseCode`.
+            reason: A few words for people; what is over 123 bytes of UTF-8 is cut off.
+        """
 
     def abort(self) -> None:
-        """End at once, without a close."""
+        """End at once, without a close; `closed` is called before this returns."""
 
 
 class Receiver(Protocol):
@@ -127,7 +145,7 @@ class Receiver(Protocol):
         """Take a whole binary message."""
 
     def heard(self) -> None:
-        """Note a frame that is no message: a ping."""
+        """Note a frame that is no message: a ping, a fragment."""
 
     def pong(self) -> None:
         """Note a pong."""
@@ -144,8 +162,12 @@ class Receiver(Protocol):
     def closed(self, code: int, reason: str) -> None:
         """Note the end of the link; called exactly once, and nothing after it.
 
+        It is called before a close frame is written or answered, so that a session has
+        left its rooms by then. From here on the link writes nothing more.
+
         Args:
-            code: The close code received or sent, 1006 where there was none.
+            code: The close code received or sent (1005 where the peer gave none),
+                `NO_CLOSE_FRAME` where there was no close.
             reason: The reason that came with it, for the log.
         """
 
@@ -194,7 +216,10 @@ class Host(Protocol):
         """Judge a connection; `decided` is called once, now or in a later turn."""
 
     def http(self, request: HttpRequest) -> HttpResponse:
-        """Answer a plain request."""
+        """Answer a plain request; 404 where nothing is known by its path."""
+
+    def refused(self, transport: str, address: str, refusal: Refusal) -> None:
+        """Note a connection that a transport turned away by itself, as malformed."""
 
 
 class Transport(Protocol):
@@ -215,4 +240,4 @@ class Transport(Protocol):
         """Accept no further connection; those that exist go on."""
 
     async def stop(self) -> None:
-        """Stop accepting and cut whatever is left."""
+        """Stop accepting, cut whatever is open, and wait for the closes under way."""

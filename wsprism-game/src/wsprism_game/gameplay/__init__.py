@@ -1,0 +1,5 @@
+"""Gameplay: input, events and clock synchronisation in hot frames (svc `game`)."""
+
+from __future__ import annotations
+
+__all__ = ()

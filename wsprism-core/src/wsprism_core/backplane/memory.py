@@ -1,0 +1,219 @@
+"""The backplane within one process: for one gateway, and for tests of several."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from wsprism_core.realtime.channel import (
+    Publication,
+    Receipt,
+    Subscriber,
+    TextPublication,
+)
+from wsprism_core.realtime.clock import Clock
+
+__all__ = ("MemoryBackplane", "MemoryChannel")
+
+
+class MemoryBackplane:
+    """Rooms in memory, with the last messages of each.
+
+    Args:
+        clock: Time.
+        new_epoch: Returns a string that no room has had as its epoch.
+        history_size: Recoverable messages kept per room.
+        dedup_window: Publishers' ids remembered per room.
+        idle_rooms: Rooms without members that are kept for their history; beyond it the
+            one that has been empty longest is forgotten, and begins with a new epoch.
+    """
+
+    name = "memory"
+
+    def __init__(
+        self,
+        clock: Clock,
+        new_epoch: Callable[[], str],
+        *,
+        history_size: int = 100,
+        dedup_window: int = 1000,
+        idle_rooms: int = 1000,
+    ) -> None:
+        self._clock = clock
+        self._new_epoch = new_epoch
+        self._history_size = history_size
+        self._dedup_window = dedup_window
+        self._idle_rooms = idle_rooms
+        self._rooms: dict[tuple[str, str], _SharedRoom] = {}
+        self._idle: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def start(self) -> None:
+        """Do nothing: memory is there."""
+
+    async def stop(self) -> None:
+        """Do nothing: memory needs no goodbye."""
+
+    def open(self, tenant: str, room: str, subscriber: Subscriber) -> MemoryChannel:
+        """Take hold of a room."""
+        key = (tenant, room)
+        shared = self._rooms.get(key)
+        if shared is None:
+            shared = self._rooms[key] = _SharedRoom(
+                key,
+                self._new_epoch(),
+                history=deque(maxlen=self._history_size),
+                dedup_window=self._dedup_window,
+            )
+        self._idle.pop(key, None)
+        return MemoryChannel(self, shared, subscriber, self._clock)
+
+    def rest(self, shared: _SharedRoom) -> None:
+        """Keep a room that lost its last member, or forget it where it has no past."""
+        if not shared.history:
+            del self._rooms[shared.key]
+            return
+        self._idle[shared.key] = None
+        if len(self._idle) > self._idle_rooms:
+            oldest, _ = self._idle.popitem(last=False)
+            del self._rooms[oldest]
+
+
+class _SharedRoom:
+    """What all gateways share of a room."""
+
+    def __init__(
+        self,
+        key: tuple[str, str],
+        epoch: str,
+        history: deque[Mapping[str, Any]],
+        dedup_window: int,
+    ) -> None:
+        self.key = key
+        self.epoch = epoch
+        self.seq = 0
+        self.numbers = 0
+        self.members: dict[int, str] = {}
+        self.subscribers: list[Subscriber] = []
+        self.history = history
+        self.dedup_window = dedup_window
+        self.receipts: OrderedDict[tuple[str, str], Receipt] = OrderedDict()
+
+
+class MemoryChannel:
+    """One gateway's hold on a room in memory."""
+
+    def __init__(
+        self,
+        backplane: MemoryBackplane,
+        shared: _SharedRoom,
+        subscriber: Subscriber,
+        clock: Clock,
+    ) -> None:
+        self._backplane = backplane
+        self._shared = shared
+        self._subscriber = subscriber
+        self._clock = clock
+        shared.subscribers.append(subscriber)
+
+    @property
+    def epoch(self) -> str:
+        """The room's epoch."""
+        return self._shared.epoch
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest recoverable message."""
+        return self._shared.seq
+
+    def publish(
+        self, publication: Publication, done: Callable[[Receipt], None] | None = None
+    ) -> None:
+        """Send a publication to every gateway of the room."""
+        shared = self._shared
+        receipt = Receipt()
+        if isinstance(publication, TextPublication):
+            if publication.dedup in shared.receipts:
+                assert publication.dedup is not None
+                receipt = shared.receipts[publication.dedup]
+                if done is not None:
+                    done(receipt)
+                return
+            if publication.recoverable:
+                receipt = Receipt(
+                    shared.seq + 1, self._clock.wall_ms(), publication.ack
+                )
+            else:
+                receipt = Receipt(ack=publication.ack)
+        # Our own gateway comes first: what cannot be encoded fails before anything has
+        # changed.
+        self._subscriber.published(publication, receipt)
+        for subscriber in shared.subscribers:
+            if subscriber is not self._subscriber:
+                subscriber.published(publication, receipt)
+        if isinstance(publication, TextPublication):
+            self._keep(publication, receipt)
+        if done is not None:
+            done(receipt)
+
+    def enter(self, user: str) -> int:
+        """Add a member."""
+        shared = self._shared
+        shared.numbers += 1
+        shared.members[shared.numbers] = user
+        for subscriber in shared.subscribers:
+            subscriber.entered(shared.numbers, user)
+        return shared.numbers
+
+    def exit(self, n: int) -> None:
+        """Remove a member."""
+        shared = self._shared
+        del shared.members[n]
+        for subscriber in shared.subscribers:
+            subscriber.exited(n)
+
+    def members(self) -> Mapping[int, str]:
+        """Return every member's user by number."""
+        return self._shared.members
+
+    def history(
+        self, *, before: int | None, after: int | None, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return kept recoverable messages, oldest first."""
+        found = [
+            message
+            for message in self._shared.history
+            if (before is None or message["seq"] < before)
+            and (after is None or message["seq"] > after)
+        ]
+        if after is not None:
+            return list(islice(found, limit))
+        return found[max(0, len(found) - limit) :]
+
+    def close(self) -> None:
+        """Let go of the room."""
+        self._shared.subscribers.remove(self._subscriber)
+        if not self._shared.subscribers:
+            self._backplane.rest(self._shared)
+
+    def _keep(self, publication: TextPublication, receipt: Receipt) -> None:
+        """Remember a publication that was delivered."""
+        shared = self._shared
+        if publication.recoverable:
+            assert receipt.seq is not None
+            shared.seq = receipt.seq
+            shared.history.append(
+                {
+                    "svc": publication.svc,
+                    "type": publication.type,
+                    "room": shared.key[1],
+                    "seq": receipt.seq,
+                    "ts": receipt.ts,
+                    "data": publication.data,
+                }
+            )
+        if publication.dedup is not None:
+            shared.receipts[publication.dedup] = receipt
+            if len(shared.receipts) > shared.dedup_window:
+                shared.receipts.popitem(last=False)

@@ -1,0 +1,221 @@
+"""Who may connect: addresses, origins, tickets, and how many of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from wsprism_core.api import Identity
+from wsprism_core.dispatch import Function
+from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
+from wsprism_core.logs import EventLog
+from wsprism_core.metrics import Metrics
+from wsprism_core.policy.limits import HandshakeLimiter
+from wsprism_core.policy.origins import OriginPolicy
+from wsprism_core.policy.tenant import Tenant
+from wsprism_core.policy.tickets import development_user
+from wsprism_core.protocol.errors import ProtocolError
+from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.realtime.session import SessionRegistry
+from wsprism_core.transports.port import ConnectRequest, Refusal
+
+__all__ = ("PRE_AUTH_BYTES", "Admission", "Verdict")
+
+#: The largest message before a client is authenticated, in bytes.
+PRE_AUTH_BYTES = 8 * 1024
+#: Seconds that a client is told to wait for a full or draining gateway.
+RETRY_SECONDS = 2
+
+#: What a ticket and the limits come to.
+Verdict: TypeAlias = tuple[Tenant, Identity] | Refusal
+
+
+class Admission:
+    """Judges connections.
+
+    Args:
+        tenants: The tenants, by id.
+        sessions: Who is there.
+        authenticators: Each plugin's `authenticate`, in order.
+        limiter: The handshake limiter, or None.
+        origins: Which web pages may connect.
+        development: Whether development tickets are good.
+        metrics: Where verdicts are counted.
+        failures: Where failures of authenticators are noted.
+        spawn: What runs an async authenticator.
+
+    Attributes:
+        draining: Whether nobody new is admitted.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenants: Mapping[str, Tenant],
+        sessions: SessionRegistry,
+        authenticators: Mapping[str, Function],
+        limiter: HandshakeLimiter | None,
+        origins: OriginPolicy,
+        development: bool,
+        metrics: Metrics,
+        failures: Failures,
+        spawn: Callable[[Awaitable[None]], None],
+    ) -> None:
+        self._tenants = tenants
+        self._sessions = sessions
+        self._authenticators = tuple(authenticators.items())
+        self._limiter = limiter
+        self._origins = origins
+        self._development = development
+        self._metrics = metrics
+        self._failures = failures
+        self._spawn = spawn
+        self._log = EventLog("admission")
+        self.draining = False
+
+    @property
+    def pre_auth_bytes(self) -> int:
+        """The largest message of a client that is not authenticated."""
+        largest = max(t.limits.max_frame_bytes for t in self._tenants.values())
+        return min(PRE_AUTH_BYTES, largest)
+
+    def greet(self, address: str) -> Refusal | None:
+        """Count a handshake; say whether it is one too many."""
+        if self._limiter is None:
+            return None
+        wait = self._limiter.take(address)
+        if wait is None:
+            return None
+        return Refusal(
+            429, CloseCode.TRY_AGAIN_LATER, "too many handshakes", retry_after=wait
+        )
+
+    def check_origin(self, origins: Sequence[str]) -> Refusal | None:
+        """Judge the Origin headers of a handshake."""
+        if self._origins.allows(origins):
+            return None
+        return Refusal(403, CloseCode.POLICY_VIOLATION, "this origin may not connect")
+
+    def before_ticket(self, request: ConnectRequest) -> Refusal | None:
+        """Judge a connection whose ticket comes as its first message."""
+        if request.tenant is not None and request.tenant not in self._tenants:
+            return _UNKNOWN_TENANT
+        return _DRAINING if self.draining else None
+
+    def judge(
+        self,
+        request: ConnectRequest,
+        ticket: str,
+        decided: Callable[[Verdict], None],
+    ) -> None:
+        """Judge a connection with its ticket; `decided` is called once."""
+        tenant = self._tenant(request.tenant)
+        if tenant is None:
+            decided(_UNKNOWN_TENANT)
+            return
+
+        def identified(identity: Identity | Refusal) -> None:
+            if isinstance(identity, Refusal):
+                decided(identity)
+                return
+            refusal = self._no_room(tenant, identity)
+            decided((tenant, identity) if refusal is None else refusal)
+
+        self.authenticate(tenant, ticket, request, identified)
+
+    def authenticate(
+        self,
+        tenant: Tenant,
+        ticket: str,
+        request: ConnectRequest,
+        decided: Callable[[Identity | Refusal], None],
+    ) -> None:
+        """Find out who the bearer of a ticket is; `decided` is called once."""
+        if self._development:
+            user = development_user(ticket)
+            if user is not None:
+                decided(Identity(user, tenant.id))
+                return
+        if self._authenticators:
+            self._spawn(self._ask(tenant, ticket, request, decided))
+        else:
+            decided(_BAD_TICKET)
+
+    def note_refusal(self, request: ConnectRequest, code: int, reason: str) -> None:
+        """Count and log a connection that becomes no session."""
+        self._metrics.handshakes[request.transport, str(code)] += 1
+        self._log.info(
+            "refused",
+            transport=request.transport,
+            address=request.address,
+            code=code,
+            reason=reason,
+        )
+
+    def note_accept(self, request: ConnectRequest) -> None:
+        """Count a connection that was let in."""
+        self._metrics.handshakes[request.transport, "accepted"] += 1
+
+    def _tenant(self, name: str | None) -> Tenant | None:
+        if name is None and len(self._tenants) == 1:
+            return next(iter(self._tenants.values()))
+        return None if name is None else self._tenants.get(name)
+
+    def _no_room(self, tenant: Tenant, identity: Identity) -> Refusal | None:
+        if self.draining:
+            return _DRAINING
+        limit = tenant.max_sessions_per_user
+        mine = len(self._sessions.of_user(tenant.id, identity.user))
+        if limit and mine >= limit and not tenant.kicks_oldest:
+            return Refusal(
+                429,
+                CloseCode.TOO_MANY_SESSIONS,
+                "you have as many sessions as you may",
+                retry_after=RETRY_SECONDS,
+            )
+        total = tenant.limits.max_sessions_total
+        if total and self._sessions.in_tenant(tenant.id) >= total:
+            # A kicked session makes room for the one that takes its place.
+            if not (limit and mine >= limit and tenant.kicks_oldest):
+                return Refusal(
+                    503,
+                    CloseCode.TRY_AGAIN_LATER,
+                    "the tenant is full",
+                    retry_after=RETRY_SECONDS,
+                )
+        return None
+
+    async def _ask(
+        self,
+        tenant: Tenant,
+        ticket: str,
+        request: ConnectRequest,
+        decided: Callable[[Identity | Refusal], None],
+    ) -> None:
+        """Ask the plugins in order until one knows the ticket."""
+        verdict: Identity | Refusal = _BAD_TICKET
+        for plugin, authenticate in self._authenticators:
+            try:
+                answer = authenticate(ticket, tenant.id, request)
+                identity = await answer if isinstance(answer, Awaitable) else answer
+            except ProtocolError:
+                break
+            except (asyncio.CancelledError, *STOPS_THE_PROCESS):
+                raise
+            except BaseException as error:
+                # A check that failed has not passed.
+                self._failures.note(plugin, "authenticate", error)
+                break
+            if identity is not None:
+                if identity.tenant == tenant.id:
+                    verdict = identity
+                break
+        decided(verdict)
+
+
+_UNKNOWN_TENANT = Refusal(400, CloseCode.NOT_AUTHENTICATED, "unknown tenant")
+_BAD_TICKET = Refusal(401, CloseCode.NOT_AUTHENTICATED, "the ticket is not good")
+_DRAINING = Refusal(
+    503, CloseCode.TRY_AGAIN_LATER, "draining", retry_after=RETRY_SECONDS
+)

@@ -1,0 +1,48 @@
+"""Schemas: `data` against what the manifest says it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
+
+from wsprism_core.manifest import Service
+from wsprism_core.protocol.errors import ProtocolError
+from wsprism_core.protocol.layout import ErrorCode
+
+__all__ = ("Check", "compile_checks")
+
+#: Returns the data that the service gets, or raises ProtocolError.
+Check: TypeAlias = Callable[[Any], Any]
+
+
+def compile_checks(services: Iterable[Service]) -> dict[tuple[str, str], Check]:
+    """Return a check for each inbound type that has a schema, by service and type."""
+    return {
+        (service.name, kind.name): _compile(kind.schema)
+        for service in services
+        for kind in service.inbound
+        if kind.schema is not None
+    }
+
+
+def _compile(schema: Any) -> Check:
+    validate = TypeAdapter(schema).validator.validate_python
+
+    def check(data: Any) -> Any:
+        try:
+            return validate(data, strict=True, extra="forbid")
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            # Key names of the sender's own are not repeated: they may be anything.
+            where = "" if fault["type"] == "extra_forbidden" else _path(fault["loc"])
+            raise ProtocolError(
+                ErrorCode.BAD_REQUEST, f"data{where}: {fault['msg']}"
+            ) from None
+
+    return check
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)

@@ -1,0 +1,427 @@
+"""One connection's life: awaiting its ticket, open, closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wsprism_core.api import Identity
+from wsprism_core.gateway.admission import Admission
+from wsprism_core.gateway.catalog import Catalog
+from wsprism_core.gateway.handlers import HandlerQueues
+from wsprism_core.gateway.ingress import Ingress
+from wsprism_core.gateway.sessions import SessionDesk
+from wsprism_core.logs import EventLog
+from wsprism_core.metrics import Metrics
+from wsprism_core.policy.limits import EventWindow, TokenBucket
+from wsprism_core.policy.tenant import Tenant
+from wsprism_core.protocol.envelope import (
+    Envelope,
+    decode_json,
+    decode_msgpack,
+    is_binary_envelope,
+    outbound,
+)
+from wsprism_core.protocol.errors import ProtocolError
+from wsprism_core.protocol.hotframe import decode_hot_frame
+from wsprism_core.protocol.layout import CloseCode, ErrorCode
+from wsprism_core.realtime.clock import Clock, Timer
+from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.session import Session
+from wsprism_core.realtime.wire import outgoing_bytes
+from wsprism_core.transports.port import ConnectRequest, Link, Refusal
+
+__all__ = ("Connection", "ConnectionParts")
+
+#: Refused messages that a client is told of in a second; further ones are counted.
+ERRORS_PER_SECOND = 10
+#: The time in which `max_strikes` undecodable messages close the connection, seconds.
+STRIKE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionParts:
+    """What every connection of a gateway shares."""
+
+    admission: Admission
+    desk: SessionDesk
+    ingress: Ingress
+    catalog: Catalog
+    delivery: DeliveryEngine
+    clock: Clock
+    metrics: Metrics
+    log: EventLog
+    new_trace_id: Callable[[], str]
+    auth_timeout: float
+    max_strikes: int
+    max_async_queue: int
+
+
+class Connection:
+    """The core's end of a link.
+
+    Args:
+        parts: What it shares with the others.
+        link: Its other end.
+        request: How the client came.
+        tenant: The tenant, where the handshake told.
+
+    Attributes:
+        session: None until the client is authenticated, and again after the end.
+        tenant: The tenant; read only once there is a session.
+        ticks_silent: Heartbeats since anything was heard.
+        ticks_unanswered: Heartbeats since a ping that no pong answered, -1 without one.
+        ticks: Heartbeats since it began.
+    """
+
+    __slots__ = (
+        "_auth_timer",
+        "_bucket",
+        "_closed",
+        "_errors",
+        "_held",
+        "_parts",
+        "_queues",
+        "_request",
+        "_strikes",
+        "link",
+        "session",
+        "tenant",
+        "ticks",
+        "ticks_silent",
+        "ticks_unanswered",
+    )
+
+    tenant: Tenant
+
+    def __init__(
+        self, parts: ConnectionParts, link: Link, request: ConnectRequest
+    ) -> None:
+        self._parts = parts
+        self._request = request
+        self.link = link
+        self.session: Session | None = None
+        self.ticks = 0
+        self.ticks_silent = 0
+        self.ticks_unanswered = -1
+        self._bucket: TokenBucket | None = None
+        self._queues: HandlerQueues | None = None
+        self._errors: EventWindow | None = None
+        self._strikes: EventWindow | None = None
+        self._auth_timer: Timer | None = None
+        # What came while a ticket is being judged; reading is paused meanwhile.
+        self._held: list[tuple[Callable[[bytes], None], bytes]] | None = None
+        self._closed = False
+
+    # ---------------------------------------------------------------- beginning
+
+    def await_ticket(self) -> None:
+        """Give the client a while to send `sys.auth`."""
+        self._auth_timer = self._parts.clock.after(
+            self._parts.auth_timeout, self._auth_timed_out
+        )
+
+    def begin(self, tenant: Tenant, identity: Identity, *, ref: int | None) -> None:
+        """Open the session; the ticket was good and there is room."""
+        if self._auth_timer is not None:
+            self._auth_timer.cancel()
+        self.tenant = tenant
+        self._bucket = tenant.connection_bucket(self._parts.clock.now())
+        self.link.limit(tenant.limits.max_frame_bytes)
+        self._parts.desk.open(self, identity, resume=self._request.resume, ref=ref)
+
+    def _auth_timed_out(self) -> None:
+        self._turn_away(
+            ErrorCode.AUTH_FAILED, CloseCode.NOT_AUTHENTICATED, "no ticket came in time"
+        )
+
+    def _authenticate(self, message: Envelope) -> None:
+        """Take the first message, which must bring the ticket."""
+        if (message.svc, message.type) != ("sys", "auth"):
+            self._turn_away(
+                ErrorCode.AUTH_FAILED,
+                CloseCode.NOT_AUTHENTICATED,
+                "the first message must be sys.auth",
+                ref=message.seq,
+            )
+            return
+        data = message.data if isinstance(message.data, dict) else {}
+        ticket, tenant = data.get("ticket"), data.get("tenant", self._request.tenant)
+        codec, resume = data.get("codec"), data.get("resume")
+        if not (
+            isinstance(ticket, str)
+            and isinstance(tenant, str | None)
+            and isinstance(codec, str | None)
+            and isinstance(resume, str | None)
+            and (codec is None or self.link.use_codec(codec))
+        ):
+            self._turn_away(
+                ErrorCode.BAD_REQUEST,
+                CloseCode.NOT_AUTHENTICATED,
+                "data needs a ticket; tenant, codec and resume are strings, if given",
+                ref=message.seq,
+            )
+            return
+        self._request = ConnectRequest(
+            transport=self._request.transport,
+            address=self._request.address,
+            tenant=tenant,
+            resume=resume,
+        )
+        self._held = []
+        self.link.pause_reading()
+        ref = message.seq
+        self._parts.admission.judge(
+            self._request, ticket, lambda verdict: self._judged(verdict, ref)
+        )
+
+    def _judged(
+        self, verdict: tuple[Tenant, Identity] | Refusal, ref: int | None
+    ) -> None:
+        held, self._held = self._held or [], None
+        if self._closed:
+            return
+        if isinstance(verdict, Refusal):
+            code = (
+                ErrorCode.TOO_MANY_SESSIONS
+                if verdict.close_code == CloseCode.TOO_MANY_SESSIONS
+                else ErrorCode.AUTH_FAILED
+                if verdict.close_code == CloseCode.NOT_AUTHENTICATED
+                else ErrorCode.RESOURCE_EXHAUSTED
+            )
+            self._turn_away(code, verdict.close_code, verdict.reason, ref=ref)
+            return
+        self.begin(*verdict, ref=ref)
+        for take, payload in held:
+            take(payload)
+        if not self._closed:
+            self.link.resume_reading()
+
+    def _turn_away(
+        self, code: ErrorCode, close_code: int, msg: str, *, ref: int | None = None
+    ) -> None:
+        """Say why no session begins, and close."""
+        self._parts.admission.note_refusal(self._request, close_code, msg)
+        self._say_error(ProtocolError(code, msg, ref=ref))
+        self.link.close(close_code, msg)
+
+    # ------------------------------------------------------------- the receiver
+
+    def text(self, payload: bytes) -> None:
+        """Take a whole text message, valid UTF-8."""
+        self._take(decode_json, payload, self.text)
+
+    def binary(self, payload: bytes) -> None:
+        """Take a whole binary message: an envelope in MessagePack, or a hot frame."""
+        if is_binary_envelope(payload):
+            self._take(decode_msgpack, payload, self.binary)
+            return
+        self.ticks_silent = 0
+        if self._held is not None:
+            self._held.append((self.binary, payload))
+            return
+        if self.session is None:
+            if not self._closed:
+                self._turn_away(
+                    ErrorCode.AUTH_FAILED,
+                    CloseCode.NOT_AUTHENTICATED,
+                    "the first message must be sys.auth",
+                )
+            return
+        try:
+            frame = decode_hot_frame(payload)
+        except ProtocolError as error:
+            self._refuse_frame(error, lane=0)
+            return
+        try:
+            self._parts.ingress.frame(self, frame)
+        except ProtocolError as error:
+            error.ref = frame.seq
+            lane = self._parts.catalog.opcode_lane(frame.svc_id, frame.opcode)
+            self._refuse_frame(error, lane=lane)
+
+    def heard(self) -> None:
+        """Note a frame that is no message."""
+        self.ticks_silent = 0
+
+    def pong(self) -> None:
+        """Note a pong."""
+        self.ticks_silent = 0
+        self.ticks_unanswered = -1
+
+    def control(self, data: bytes) -> None:
+        """Send framed control bytes on the control lane."""
+        if self.session is None:
+            if not self._closed:
+                self.link.write(data)
+            return
+        self._parts.delivery.post_form(self.session, outgoing_bytes(0, data))
+
+    def pause(self) -> None:
+        """Note that the socket takes no bytes."""
+        if self.session is not None:
+            self._parts.delivery.pause(self.session)
+
+    def resume(self) -> None:
+        """Note that the socket takes bytes again."""
+        if self.session is not None:
+            self._parts.delivery.resume(self.session)
+
+    def closed(self, code: int, reason: str) -> None:
+        """Note the end of the link."""
+        self._closed = True
+        if self._auth_timer is not None:
+            self._auth_timer.cancel()
+        if self._queues is not None:
+            self._queues.drop()
+        if self.session is not None:
+            self._parts.desk.ended(self, code, reason)
+            self.session = None
+
+    def _take(
+        self,
+        decode: Callable[[bytes], Envelope],
+        payload: bytes,
+        again: Callable[[bytes], None],
+    ) -> None:
+        """Decode an envelope and take it to its service."""
+        self.ticks_silent = 0
+        if self._held is not None:
+            self._held.append((again, payload))
+            return
+        if self._closed:
+            return
+        try:
+            message = decode(payload)
+        except ProtocolError as error:
+            if self.session is None:
+                self._turn_away(
+                    error.code, CloseCode.NOT_AUTHENTICATED, error.msg, ref=error.ref
+                )
+            else:
+                self._refuse_undecodable(error, lane=0)
+            return
+        if self.session is None:
+            self._authenticate(message)
+            return
+        try:
+            self._parts.ingress.text(self, message, len(payload))
+        except ProtocolError as error:
+            error.ref = message.seq
+            lane = self._parts.catalog.answer_lane(message.svc, message.type)
+            self.refuse(error, lane=lane)
+
+    # ------------------------------------------------------ what the core asks
+
+    def handlers_busy(self, svc: str) -> bool:
+        """Whether an async handler of a service is under way for this session."""
+        return self._queues is not None and self._queues.busy(svc)
+
+    def handlers(self) -> HandlerQueues:
+        """Return the queues of messages that wait for async handlers."""
+        if self._queues is None:
+            self._queues = HandlerQueues(self._parts.max_async_queue)
+        return self._queues
+
+    def spend_token(self) -> None:
+        """Count a message against the rate limits.
+
+        Raises:
+            ProtocolError: It is one too many.
+        """
+        for bucket in (self._bucket, self.tenant.bucket):
+            if bucket is not None and not bucket.take(self._parts.clock.now()):
+                raise ProtocolError(
+                    ErrorCode.RATE_LIMITED,
+                    "too many messages",
+                    retry_after_ms=max(1, round(bucket.retry_after() * 1000)),
+                )
+
+    def refresh(self, ticket: str, ref: int | None) -> None:
+        """Take a new ticket for the session that is open.
+
+        The ticket must be good for the same tenant and user.
+        """
+        session = self.session
+        assert session is not None
+
+        def judged(identity: Identity | Refusal) -> None:
+            if self.session is not session:
+                return
+            if isinstance(identity, Refusal) or identity.user != session.user:
+                error = ProtocolError(
+                    ErrorCode.AUTH_FAILED, "the ticket is not good for you", ref=ref
+                )
+                self.refuse(error, lane=0)
+                return
+            self._parts.desk.tell_authed(self, ref=ref)
+
+        self._parts.admission.authenticate(self.tenant, ticket, self._request, judged)
+
+    def refuse(self, error: ProtocolError, *, lane: int) -> None:
+        """Tell the client of a refused message, unless it hears that too often."""
+        session = self.session
+        if session is None:
+            return
+        metrics = self._parts.metrics
+        metrics.errors[self.tenant.id, str(error.code)] += 1
+        if self._errors is None:
+            self._errors = EventWindow(ERRORS_PER_SECOND, 1.0)
+        if self._errors.exceeded(self._parts.clock.now()):
+            metrics.errors_silenced += 1
+            return
+        trace_id = self._parts.new_trace_id()
+        self._parts.log.debug(
+            "refused",
+            sid=session.id,
+            code=str(error.code),
+            msg=error.msg,
+            trace_id=trace_id,
+        )
+        self._parts.desk.refuse(session, error, lane=lane, trace_id=trace_id)
+
+    def end(self, code: int, reason: str) -> None:
+        """Close, behind what already waits and can be sent."""
+        if self._closed:
+            return
+        if self.session is not None:
+            self._parts.delivery.send_now(self.session)
+        if not self._closed:
+            self.link.close(code, reason)
+
+    # ----------------------------------------------------------------- refusing
+
+    def _refuse_frame(self, error: ProtocolError, *, lane: int) -> None:
+        if self.tenant.tells_hot_errors:
+            self._refuse_undecodable(error, lane=lane)
+            return
+        metrics = self._parts.metrics
+        metrics.errors[self.tenant.id, str(error.code)] += 1
+        metrics.errors_silenced += 1
+        self._count_strike(error)
+
+    def _refuse_undecodable(self, error: ProtocolError, *, lane: int) -> None:
+        self.refuse(error, lane=lane)
+        self._count_strike(error)
+
+    def _count_strike(self, error: ProtocolError) -> None:
+        if not error.strike:
+            return
+        if self._strikes is None:
+            self._strikes = EventWindow(self._parts.max_strikes, STRIKE_SECONDS)
+        if self._strikes.exceeded(self._parts.clock.now()):
+            self.end(CloseCode.POLICY_VIOLATION, "too many malformed messages")
+
+    def _say_error(self, error: ProtocolError) -> None:
+        """Send an error before there is a session and an outbox."""
+        wire = self.link.wire
+        data: dict[str, Any] = {"code": str(error.code), "msg": error.msg}
+        envelope = outbound(
+            "sys",
+            "error",
+            ref=error.ref,
+            data=data,
+            trace_id=self._parts.new_trace_id(),
+        )
+        self.link.write(wire.frame_text(wire.codec.encode(envelope)))

@@ -1,0 +1,428 @@
+"""The way out: what services want done becomes messages in lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from wsprism_core.actions import (
+    Ack,
+    Action,
+    Actions,
+    Broadcast,
+    BroadcastFrame,
+    JoinRoom,
+    Kick,
+    LeaveRoom,
+    Push,
+    PushFrame,
+    Reply,
+)
+from wsprism_core.gateway.catalog import Catalog
+from wsprism_core.protocol.envelope import outbound
+from wsprism_core.protocol.errors import ProtocolError
+from wsprism_core.protocol.hotframe import encode_hot_frame
+from wsprism_core.protocol.layout import OPCODE_ACK
+from wsprism_core.realtime.channel import (
+    FramePublication,
+    Publication,
+    Receipt,
+    TextPublication,
+)
+from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.rooms import Room, RoomRegistry
+from wsprism_core.realtime.session import Session, SessionRegistry
+from wsprism_core.realtime.wire import Outgoing
+
+__all__ = ("Egress", "Origin")
+
+
+class Origin:
+    """The message at hand: whom a reply goes to, and what it answers.
+
+    Args:
+        session: Its sender.
+        lane: The lane that answers ride.
+        ref: Its `seq`.
+        wants_ack: Whether the sender waits for an answer.
+        room: The room that it concerns.
+        hot_svc_id: For a hot frame, its service's id.
+    """
+
+    __slots__ = (
+        "ack",
+        "answered",
+        "hot_svc_id",
+        "lane",
+        "ref",
+        "room",
+        "session",
+        "wants_ack",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        lane: int,
+        ref: int | None = None,
+        wants_ack: bool = False,
+        room: str | None = None,
+        hot_svc_id: int | None = None,
+    ) -> None:
+        self.session = session
+        self.lane = lane
+        self.ref = ref
+        self.wants_ack = wants_ack
+        self.room = room
+        self.hot_svc_id = hot_svc_id
+        self.answered = False
+        self.ack: Any = None
+
+
+class Egress:
+    """Performs actions and sends what the core itself has to say.
+
+    Args:
+        catalog: How each type travels.
+        delivery: Where messages are posted.
+        sessions: Who is there.
+        rooms: Where they are.
+    """
+
+    #: Set by the gateway: joining, leaving and kicking are not egress's business.
+    join: Callable[[Session, str, bool], object]
+    leave: Callable[[Session, str], object]
+    kick: Callable[[Session, int, str], object]
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        delivery: DeliveryEngine,
+        sessions: SessionRegistry,
+        rooms: RoomRegistry,
+    ) -> None:
+        self._catalog = catalog
+        self._delivery = delivery
+        self._sessions = sessions
+        self._rooms = rooms
+        self._control = delivery.lane("control")
+        self._perform: dict[type, Callable[[Any, str, str, Origin | None], None]] = {
+            Reply: self._reply,
+            Ack: self._ack,
+            Push: self._push,
+            Broadcast: self._broadcast,
+            BroadcastFrame: self._broadcast_frame,
+            PushFrame: self._push_frame,
+            JoinRoom: self._join,
+            LeaveRoom: self._leave,
+            Kick: self._kick,
+        }
+
+    def perform(
+        self, actions: Actions, svc: str, tenant: str, origin: Origin | None = None
+    ) -> None:
+        """Do what a service wants done, in order.
+
+        Args:
+            actions: One, several or none.
+            svc: The service in whose name it is done.
+            tenant: The tenant in which it is done.
+            origin: The message at hand, if there is one.
+
+        Raises:
+            ValueError: An action is incomplete, names an unknown type, or its data
+                cannot be encoded; those before it are done.
+            TypeError: Something is no action.
+        """
+        if actions is None:
+            return
+        do = self._perform.get(type(actions))
+        if do is not None:
+            do(actions, svc, tenant, origin)
+            return
+        for action in cast("Iterable[Action]", actions):
+            do = self._perform.get(type(action))
+            if do is None:
+                raise TypeError(f"{type(action).__name__} is no action")
+            do(action, svc, tenant, origin)
+
+    def finish(self, origin: Origin) -> None:
+        """Acknowledge the message at hand where nothing answered it yet."""
+        if origin.wants_ack and not origin.answered:
+            self.acknowledge(origin, origin.ack)
+
+    def acknowledge(self, origin: Origin, data: Any = None) -> None:
+        """Send the acknowledgement that the sender asked for."""
+        origin.answered = True
+        if origin.hot_svc_id is None:
+            self.system(origin.session, "ack", data, ref=origin.ref, lane=origin.lane)
+            return
+        room = self._room_of(origin.session, origin.room)
+        frame = encode_hot_frame(
+            origin.hot_svc_id,
+            OPCODE_ACK,
+            b"",
+            seq=origin.ref,
+            alias=None if room is None else room.alias,
+        )
+        self._delivery.post(origin.session, Outgoing(origin.lane, hot=frame))
+
+    def system(
+        self,
+        session: Session,
+        type: str,
+        data: Any = None,
+        *,
+        room: str | None = None,
+        ref: int | None = None,
+        trace_id: str | None = None,
+        lane: int | None = None,
+    ) -> None:
+        """Send one of the core's own messages, `sys.*`, on the control lane."""
+        self._delivery.post(
+            session,
+            Outgoing(
+                self._control if lane is None else lane,
+                envelope=outbound(
+                    "sys", type, room=room, ref=ref, data=data, trace_id=trace_id
+                ),
+            ),
+        )
+
+    def refuse(
+        self, session: Session, error: ProtocolError, *, lane: int, trace_id: str
+    ) -> None:
+        """Tell a sender that its message was refused."""
+        data: dict[str, Any] = {"code": str(error.code), "msg": error.msg}
+        if error.retry_after_ms is not None:
+            data["retry_after_ms"] = error.retry_after_ms
+        self.system(session, "error", data, ref=error.ref, trace_id=trace_id, lane=lane)
+
+    def deliver(self, room: Room, publication: Publication, receipt: Receipt) -> None:
+        """Send a publication to the members that are here.
+
+        Raises:
+            ValueError: Its data cannot be encoded; nobody here gets it.
+        """
+        message: Outgoing
+        if isinstance(publication, TextPublication):
+            route = self._catalog.type(publication.svc, publication.type)
+            message = Outgoing(
+                route.lane,
+                delivery=route.delivery,
+                key=publication.key,
+                room=room,
+                svc=route.svc,
+                envelope=outbound(
+                    publication.svc,
+                    publication.type,
+                    room=room.name,
+                    seq=receipt.seq,
+                    ts=receipt.ts,
+                    data=publication.data,
+                ),
+            )
+        else:
+            route = self._catalog.opcode(publication.svc_id, publication.opcode)
+            message = Outgoing(
+                route.lane,
+                delivery=route.delivery,
+                key=(publication.opcode, publication.key),
+                room=room,
+                svc=route.svc,
+                hot=encode_hot_frame(
+                    publication.svc_id,
+                    publication.opcode,
+                    publication.payload,
+                    seq=publication.seq,
+                    alias=room.alias,
+                    sender=publication.sender,
+                ),
+            )
+        self._delivery.broadcast(room.audience, message, publication.exclude)
+
+    # -------------------------------------------------------------- the actions
+
+    def _reply(
+        self, action: Reply, svc: str, tenant: str, origin: Origin | None
+    ) -> None:
+        origin = _needed(origin, "Reply")
+        if origin.answered:
+            raise ValueError("a message has one answer, and this one has it already")
+        origin.answered = True
+        route = self._catalog.type(svc, action.type)
+        self._delivery.post(
+            origin.session,
+            Outgoing(
+                origin.lane,
+                svc=route.svc,
+                envelope=outbound(
+                    svc,
+                    action.type,
+                    room=action.room,
+                    ref=origin.ref,
+                    data=action.data,
+                ),
+            ),
+        )
+
+    def _ack(self, action: Ack, svc: str, tenant: str, origin: Origin | None) -> None:
+        _needed(origin, "Ack").ack = action.data
+
+    def _push(self, action: Push, svc: str, tenant: str, origin: Origin | None) -> None:
+        route = self._catalog.type(svc, action.type)
+        room = None if action.room is None else self._rooms.get(tenant, action.room)
+        message = Outgoing(
+            route.lane,
+            delivery=route.delivery,
+            key=(action.type, action.key),
+            room=room,
+            svc=svc,
+            envelope=outbound(svc, action.type, room=action.room, data=action.data),
+        )
+        for session in self._targets(action.session, action.user, tenant):
+            self._delivery.post(session, message)
+
+    def _broadcast(
+        self, action: Broadcast, svc: str, tenant: str, origin: Origin | None
+    ) -> None:
+        route = self._catalog.type(svc, action.type)
+        room = self._room_for(action.room, tenant, origin)
+        dedup = None
+        if action.dedup is not None:
+            dedup = (_needed(origin, "dedup").session.user, f"{svc}:{action.dedup}")
+        if room is None:
+            return
+        done = None
+        if origin is not None and action.ack is not None and not origin.answered:
+            # The acknowledgement waits until the room has numbered the message.
+            origin.answered = True
+            done = _Acknowledgement(self, origin)
+        room.channel.publish(
+            TextPublication(
+                svc,
+                action.type,
+                action.data,
+                recoverable=route.recoverable,
+                key=(action.type, action.key),
+                exclude=action.exclude,
+                dedup=dedup,
+                ack=action.ack,
+            ),
+            done,
+        )
+
+    def _broadcast_frame(
+        self, action: BroadcastFrame, svc: str, tenant: str, origin: Origin | None
+    ) -> None:
+        svc_id = self._catalog.svc_id(svc)
+        self._catalog.opcode(svc_id, action.opcode)
+        room = self._room_for(action.room, tenant, origin)
+        if room is not None:
+            room.channel.publish(
+                FramePublication(
+                    svc_id,
+                    action.opcode,
+                    action.payload,
+                    action.seq,
+                    action.sender,
+                    action.key,
+                    action.exclude,
+                )
+            )
+
+    def _push_frame(
+        self, action: PushFrame, svc: str, tenant: str, origin: Origin | None
+    ) -> None:
+        svc_id = self._catalog.svc_id(svc)
+        route = self._catalog.opcode(svc_id, action.opcode)
+        room = None if action.room is None else self._rooms.get(tenant, action.room)
+        message = Outgoing(
+            route.lane,
+            delivery=route.delivery,
+            key=(action.opcode, action.key),
+            room=room,
+            svc=svc,
+            hot=encode_hot_frame(
+                svc_id,
+                action.opcode,
+                action.payload,
+                seq=action.seq,
+                alias=None if room is None else room.alias,
+            ),
+        )
+        for session in self._targets(action.session, action.user, tenant):
+            self._delivery.post(session, message)
+
+    def _join(
+        self, action: JoinRoom, svc: str, tenant: str, origin: Origin | None
+    ) -> None:
+        session = self._session(action.session, tenant)
+        if session is not None:
+            self.join(session, action.room, action.quiet)
+
+    def _leave(
+        self, action: LeaveRoom, svc: str, tenant: str, origin: Origin | None
+    ) -> None:
+        session = self._session(action.session, tenant)
+        if session is not None and session.is_member(action.room):
+            self.leave(session, action.room)
+
+    def _kick(self, action: Kick, svc: str, tenant: str, origin: Origin | None) -> None:
+        for session in self._targets(action.session, action.user, tenant):
+            self.kick(session, action.code, action.reason)
+
+    # --------------------------------------------------------------- who, where
+
+    def _session(self, id: str, tenant: str) -> Session | None:
+        session = self._sessions.get(id)
+        return session if session is not None and session.tenant == tenant else None
+
+    def _targets(
+        self, session: str | None, user: str | None, tenant: str
+    ) -> tuple[Session, ...]:
+        if (session is None) == (user is None):
+            raise ValueError("exactly one of session and user must be given")
+        if user is not None:
+            return self._sessions.of_user(tenant, user)
+        assert session is not None
+        found = self._session(session, tenant)
+        return () if found is None else (found,)
+
+    def _room_for(
+        self, name: str | None, tenant: str, origin: Origin | None
+    ) -> Room | None:
+        """Return the room that an action names, or that of the message at hand."""
+        if name is None:
+            name = None if origin is None else origin.room
+            if name is None:
+                raise ValueError("no room is named and the message concerns none")
+        return self._rooms.get(tenant, name)
+
+    def _room_of(self, session: Session, name: str | None) -> Room | None:
+        return None if name is None else self._rooms.get(session.tenant, name)
+
+
+class _Acknowledgement:
+    """Tells the sender of a message which number it got."""
+
+    __slots__ = ("_egress", "_origin")
+
+    def __init__(self, egress: Egress, origin: Origin) -> None:
+        self._egress = egress
+        self._origin = origin
+
+    def __call__(self, receipt: Receipt) -> None:
+        if not self._origin.wants_ack:
+            return
+        data = dict(receipt.ack or {})
+        if receipt.seq is not None:
+            data |= {"seq": receipt.seq, "ts": receipt.ts}
+        self._egress.acknowledge(self._origin, data)
+
+
+def _needed(origin: Origin | None, what: str) -> Origin:
+    if origin is None:
+        raise ValueError(f"{what} means nothing without a message at hand")
+    return origin

@@ -1,0 +1,28 @@
+"""What happens to exceptions that are not ours: counted, logged, and no further."""
+
+from __future__ import annotations
+
+from wsprism_core.logs import EventLog
+from wsprism_core.metrics import Metrics
+
+__all__ = ("STOPS_THE_PROCESS", "Failures")
+
+#: What is let through everywhere; anything else fails one call of one plugin.
+STOPS_THE_PROCESS = (KeyboardInterrupt, SystemExit)
+
+
+class Failures:
+    """Notes the failures of plugins.
+
+    Args:
+        metrics: Where they are counted.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._log = EventLog("plugins")
+
+    def note(self, plugin: str, hook: str, error: BaseException) -> None:
+        """Count and log that a plugin's function raised."""
+        self._metrics.plugin_failures[plugin, hook] += 1
+        self._log.error("plugin_failed", plugin=plugin, hook=hook, exc=error)

@@ -1,0 +1,356 @@
+"""The composition root: puts the parts together, starts, drains and stops them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from wsprism_core.backplane.memory import MemoryBackplane
+from wsprism_core.backplane.port import Backplane
+from wsprism_core.config import Config, ConfigError, describe
+from wsprism_core.dispatch import Wrap, compile_each
+from wsprism_core.gateway.admission import Admission
+from wsprism_core.gateway.builtin import Builtin
+from wsprism_core.gateway.catalog import Catalog
+from wsprism_core.gateway.checks import compile_checks
+from wsprism_core.gateway.connection import ConnectionParts
+from wsprism_core.gateway.drain import Drain
+from wsprism_core.gateway.egress import Egress
+from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
+from wsprism_core.gateway.heartbeat import Heartbeat
+from wsprism_core.gateway.hooks import EventHooks
+from wsprism_core.gateway.host import GatewayHost
+from wsprism_core.gateway.http import HttpRoutes
+from wsprism_core.gateway.ingress import Ingress
+from wsprism_core.gateway.plugin_api import PluginGateway
+from wsprism_core.gateway.rooms import RoomDesk
+from wsprism_core.gateway.sessions import SessionDesk
+from wsprism_core.gateway.tasks import Tasks
+from wsprism_core.logs import EventLog
+from wsprism_core.metrics import Metrics, Readings, render
+from wsprism_core.plugins import PluginSet
+from wsprism_core.policy.limits import HandshakeLimiter
+from wsprism_core.policy.origins import OriginPolicy
+from wsprism_core.policy.tenant import Tenant
+from wsprism_core.realtime.clock import Clock
+from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.rooms import RoomRegistry
+from wsprism_core.realtime.session import SessionRegistry
+from wsprism_core.routing import build_routes
+from wsprism_core.transports.port import Host, Transport, TransportTimeouts
+
+__all__ = ("Gateway",)
+
+
+class Gateway:
+    """A realtime gateway: one process that holds connections and routes messages.
+
+    Args:
+        config: What it is told.
+        plugins: The services and observers that it runs.
+        clock: Time.
+        transports: What it listens with.
+        backplane: What carries rooms between gateways; None keeps them in memory.
+        development: Whether development tickets (`dev:ann`) are good.
+        chance: Where epochs and jitter come from; a seeded one makes runs repeat.
+
+    Attributes:
+        host: The gateway as transports see it.
+        metrics: What it has counted.
+        sessions: Who is there.
+        rooms: Where they are.
+
+    Raises:
+        ManifestError: The services clash.
+        ConfigError: A plugin's section is wrong, or belongs to no plugin.
+        RouteError: Two plugins answer the same path.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        plugins: PluginSet,
+        clock: Clock,
+        *,
+        transports: Iterable[Transport] = (),
+        backplane: Backplane | None = None,
+        development: bool = False,
+        chance: random.Random | None = None,
+    ) -> None:
+        settings = config.gateway
+        chance = chance if chance is not None else random.SystemRandom()
+        self.config = config
+        self.plugins = plugins
+        self.transports: Sequence[Transport] = tuple(transports)
+        self.metrics = Metrics()
+        self.sessions = SessionRegistry()
+        self.rooms = RoomRegistry()
+        self._development = development
+        self._log = EventLog("gateway")
+        self._tasks = Tasks(self._log)
+        failures = Failures(self.metrics)
+        tenants = {tenant.id: Tenant(tenant, clock.now()) for tenant in config.tenants}
+        routes = build_routes(plugins, _isolate(failures, self._tasks))
+        services = [route.service for route in routes.services.values()]
+        catalog = Catalog(services, routes.lanes)
+        self.delivery = DeliveryEngine(clock, routes.lanes, self._slow_consumer)
+        self._backplane = backplane or MemoryBackplane(
+            clock,
+            lambda: f"{chance.getrandbits(64):016x}",
+            history_size=settings.history_size,
+            dedup_window=settings.dedup_window,
+            idle_rooms=settings.max_idle_rooms,
+        )
+        egress = Egress(catalog, self.delivery, self.sessions, self.rooms)
+        hooks = EventHooks(plugins, _first_services(plugins), egress, failures)
+        desk = RoomDesk(
+            tenants=tenants,
+            sessions=self.sessions,
+            rooms=self.rooms,
+            backplane=self._backplane,
+            delivery=self.delivery,
+            egress=egress,
+            hooks=hooks,
+            clock=clock,
+            presence_batch=settings.presence_batch_ms / 1000,
+        )
+        trace_ids = _TraceIds(chance)
+        self._desk = SessionDesk(
+            sessions=self.sessions,
+            rooms=desk,
+            delivery=self.delivery,
+            egress=egress,
+            hooks=hooks,
+            metrics=self.metrics,
+            new_trace_id=trace_ids,
+            ping_interval=settings.ping_interval_ms / 1000,
+            service_ids=catalog.service_ids,
+        )
+        egress.join, egress.leave, egress.kick = desk.join, desk.leave, self._desk.kick
+        self._admission = Admission(
+            tenants=tenants,
+            sessions=self.sessions,
+            authenticators=compile_each(plugins.hook("authenticate")),
+            limiter=_limiter(config, clock),
+            origins=OriginPolicy(settings.allowed_origins),
+            development=development,
+            metrics=self.metrics,
+            failures=failures,
+            spawn=self._tasks.spawn,
+        )
+        ingress = Ingress(
+            routes=routes,
+            checks=compile_checks(services),
+            builtin=Builtin(desk, egress, self.delivery, clock),
+            catalog=catalog,
+            egress=egress,
+            hooks=hooks,
+            rooms=self.rooms,
+            metrics=self.metrics,
+            failures=failures,
+        )
+        parts = ConnectionParts(
+            admission=self._admission,
+            desk=self._desk,
+            ingress=ingress,
+            catalog=catalog,
+            delivery=self.delivery,
+            clock=clock,
+            metrics=self.metrics,
+            log=self._log,
+            new_trace_id=trace_ids,
+            auth_timeout=settings.auth_timeout_ms / 1000,
+            max_strikes=settings.max_strikes,
+            max_async_queue=settings.max_async_queue,
+        )
+        http = HttpRoutes(
+            draining=lambda: self._admission.draining,
+            metrics=self._render_metrics,
+            routes=[
+                (plugin, route)
+                for plugin, register in compile_each(
+                    plugins.hook("register_routes")
+                ).items()
+                for route in register() or ()
+            ],
+            failures=failures,
+        )
+        self.host: Host = GatewayHost(
+            parts,
+            http,
+            TransportTimeouts(handshake=settings.handshake_timeout_ms / 1000),
+        )
+        self.api = PluginGateway(
+            clock=clock,
+            configs=_plugin_configs(config, plugins),
+            egress=egress,
+            routes=routes,
+            tenants=tenants,
+            sessions=self.sessions,
+            rooms=self.rooms,
+            metrics=self.metrics,
+            failures=failures,
+            spawn=self._tasks.spawn,
+        )
+        self._heartbeat = Heartbeat(
+            self._desk,
+            self.delivery,
+            clock,
+            ping=settings.ping_interval_ms / 1000,
+            pong=settings.pong_timeout_ms / 1000,
+            idle=settings.idle_timeout_ms / 1000,
+        )
+        self._drain = Drain(
+            self._admission,
+            self.sessions,
+            self._desk,
+            egress,
+            grace=settings.drain_grace_ms / 1000,
+            chance=chance,
+        )
+
+    async def start(self) -> None:
+        """Start the plugins, then listen.
+
+        Raises:
+            OSError: An address cannot be bound.
+            Exception: What a plugin's `on_start` raises; the gateway is stopped again.
+        """
+        await self._backplane.start()
+        try:
+            for start in compile_each(self.plugins.hook("on_start")).values():
+                await _maybe_await(start(self.api))
+            self._heartbeat.start()
+            for transport in self.transports:
+                await transport.start(self.host)
+                self._log.info("listening", address=transport.address)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def drain(self) -> None:
+        """Let nobody new in and close every session, over the configured grace."""
+        await self._drain.run()
+
+    async def stop(self) -> None:
+        """Close what is left, stop the plugins in reverse order, and end."""
+        self._admission.draining = True
+        for transport in self.transports:
+            await transport.stop()
+        self._heartbeat.stop()
+        stops = compile_each(self.plugins.hook("on_stop"))
+        for plugin, stop in reversed(stops.items()):
+            try:
+                await _maybe_await(stop(self.api))
+            except Exception as error:
+                self._log.error("on_stop_failed", plugin=plugin, exc=error)
+        await self._tasks.cancel()
+        await self._backplane.stop()
+
+    def _slow_consumer(self, session: Any) -> None:
+        self._desk.cut_slow_consumer(session)
+
+    def _render_metrics(self) -> tuple[bytes, str]:
+        readings = Readings(
+            sessions=lambda: dict(self.sessions.per_tenant()),
+            rooms=lambda: len(self.rooms),
+            lanes=lambda: {
+                lane.name: (
+                    counters.messages_out,
+                    counters.conflated,
+                    counters.dropped,
+                    counters.overflowed,
+                )
+                for lane, counters in zip(
+                    self.delivery.lanes, self.delivery.counters, strict=True
+                )
+            },
+            insecure=lambda: {"development_tickets": self._development},
+        )
+        return render(self.metrics, readings)
+
+
+class _TraceIds:
+    """Ids that no other gateway gives: a random start, then counting."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._node = f"{chance.getrandbits(32):08x}"
+        self._count = 0
+
+    def __call__(self) -> str:
+        self._count += 1
+        return f"{self._node}-{self._count:x}"
+
+
+def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:
+    limit = config.gateway.handshake_limit
+    if not limit.enabled:
+        return None
+    return HandshakeLimiter(
+        clock,
+        global_rps=limit.global_rps,
+        global_burst=limit.global_burst,
+        per_ip_rps=limit.per_ip_rps,
+        per_ip_burst=limit.per_ip_burst,
+        max_ip_entries=limit.max_ip_entries,
+    )
+
+
+def _first_services(plugins: PluginSet) -> dict[str, str]:
+    """Return the service in whose name a plugin's event hooks act."""
+    return {
+        info.name: info.services[0].name for info in plugins.loaded if info.services
+    }
+
+
+def _plugin_configs(config: Config, plugins: PluginSet) -> dict[str, Any]:
+    """Validate each plugin's section by the model that its manifest names."""
+    models = {
+        info.name: service.config
+        for info in plugins.loaded
+        for service in info.services
+        if service.config is not None
+    }
+    problems = [
+        f"plugins.{name}: no loaded plugin of that name takes a configuration"
+        for name in config.plugins
+        if name not in models
+    ]
+    configs = {}
+    for name, model in models.items():
+        try:
+            configs[name] = model.model_validate(config.plugins.get(name, {}))
+        except ValidationError as error:
+            found = describe(error, model)
+            problems += [f"plugins.{name}.{problem}" for problem in found]
+    if problems:
+        raise ConfigError("the configuration", problems)
+    return configs
+
+
+def _isolate(failures: Failures, tasks: Tasks) -> Wrap:
+    """Return a transform that keeps an observer's failure to itself."""
+
+    def wrap(plugin: str, function: Any) -> Any:
+        def isolated(*args: Any) -> None:
+            try:
+                result = function(*args)
+            except STOPS_THE_PROCESS:
+                raise
+            except BaseException as error:
+                failures.note(plugin, "observe", error)
+                return
+            if isinstance(result, Awaitable):
+                tasks.spawn(result)
+
+        return isolated
+
+    return wrap
+
+
+async def _maybe_await(result: Any) -> None:
+    if isinstance(result, Awaitable):
+        await result

@@ -1,0 +1,134 @@
+"""The plugins' hooks as the gateway calls them: typed, isolated, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wsprism_core.actions import Actions
+from wsprism_core.dispatch import Function, Wrap, compile_hook
+from wsprism_core.gateway.egress import Egress
+from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
+from wsprism_core.plugins import PluginSet
+from wsprism_core.protocol.envelope import Envelope
+from wsprism_core.protocol.errors import ProtocolError
+from wsprism_core.protocol.layout import ErrorCode
+from wsprism_core.realtime.session import Session
+
+__all__ = ("EventHooks",)
+
+
+class EventHooks:
+    """Hooks that fan out, and those that may say no.
+
+    What an event hook raises is counted under its plugin and reaches nobody. What it
+    returns is performed in the name of the plugin's service, once every plugin was
+    called.
+
+    Args:
+        plugins: Whose hooks.
+        services: The service that a plugin acts for, by the plugin's name.
+        egress: What performs actions.
+        failures: Where failures are noted.
+    """
+
+    def __init__(
+        self,
+        plugins: PluginSet,
+        services: Mapping[str, str],
+        egress: Egress,
+        failures: Failures,
+    ) -> None:
+        self._services = services
+        self._egress = egress
+        self._failures = failures
+        hook = plugins.hook
+        self._check_join = compile_hook(hook("check_join"))
+        self._check_message = compile_hook(hook("check_message"))
+        self._open = compile_hook(hook("on_open"), self._isolated("on_open"))
+        self._join = compile_hook(hook("on_join"), self._isolated("on_join"))
+        self._leave = compile_hook(hook("on_leave"), self._isolated("on_leave"))
+        self._close = compile_hook(hook("on_close"), self._isolated("on_close"))
+        self.checks_messages = bool(hook("check_message").get_hookimpls())
+
+    def check_join(self, session: Session, room: str) -> None:
+        """Ask whether a session may join a room.
+
+        Raises:
+            ProtocolError: It may not.
+        """
+        if self._asked("check_join", self._check_join, session, room) is False:
+            raise ProtocolError(ErrorCode.NOT_ALLOWED, "you may not join this room")
+
+    def check_message(self, session: Session, message: Envelope) -> Envelope:
+        """Ask whether a message may pass; return what its owner gets.
+
+        Raises:
+            ProtocolError: It may not.
+        """
+        answer = self._asked("check_message", self._check_message, session, message)
+        if answer is None:
+            return message
+        rewritten: Envelope = answer
+        if (rewritten.svc, rewritten.type) != (message.svc, message.type):
+            error = ValueError("a rewritten message keeps its svc and type")
+            self._failures.note("check_message", "check_message", error)
+            raise ProtocolError(ErrorCode.INTERNAL, "the message could not be checked")
+        return rewritten
+
+    def on_open(self, session: Session) -> None:
+        """A session is open."""
+        self._perform(self._open(session), session.tenant)
+
+    def on_join(self, session: Session, room: str) -> None:
+        """A session has joined a room."""
+        self._perform(self._join(session, room), session.tenant)
+
+    def on_leave(self, session: Session, room: str) -> None:
+        """A session has left a room."""
+        self._perform(self._leave(session, room), session.tenant)
+
+    def on_close(self, session: Session, code: int, reason: str) -> None:
+        """A session is over."""
+        self._perform(self._close(session, code, reason), session.tenant)
+
+    def _asked(self, name: str, hook: Function, *args: Any) -> Any:
+        """Ask a hook that may say no; where it fails, the answer is no."""
+        try:
+            return hook(*args)
+        except ProtocolError:
+            raise
+        except STOPS_THE_PROCESS:
+            raise
+        except BaseException as error:
+            self._failures.note(name, name, error)
+            raise ProtocolError(
+                ErrorCode.INTERNAL, "a check of this message failed"
+            ) from error
+
+    def _isolated(self, hook: str) -> Wrap:
+        """Return a transform that keeps a plugin's failure to itself."""
+
+        def wrap(plugin: str, function: Function) -> Function:
+            def isolated(*args: Any) -> tuple[str, Actions] | None:
+                try:
+                    actions = function(*args)
+                except STOPS_THE_PROCESS:
+                    raise
+                except BaseException as error:
+                    self._failures.note(plugin, hook, error)
+                    return None
+                return None if actions is None else (plugin, actions)
+
+            return isolated
+
+        return wrap
+
+    def _perform(self, results: list[tuple[str, Actions]], tenant: str) -> None:
+        for plugin, actions in results:
+            try:
+                self._egress.perform(actions, self._services[plugin], tenant)
+            except STOPS_THE_PROCESS:
+                raise
+            except BaseException as error:
+                self._failures.note(plugin, "actions", error)

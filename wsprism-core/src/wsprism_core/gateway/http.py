@@ -1,0 +1,83 @@
+"""Plain HTTP on the gateway's port: health, metrics and the plugins' routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
+from wsprism_core.protocol.errors import WsPrismError
+from wsprism_core.routes import Route
+from wsprism_core.transports.port import HttpRequest, HttpResponse
+
+__all__ = ("HttpRoutes", "RouteError")
+
+Handle: TypeAlias = Callable[[HttpRequest], HttpResponse]
+
+
+class RouteError(WsPrismError):
+    """Two routes have the same path."""
+
+
+class HttpRoutes:
+    """Paths and who answers them.
+
+    Args:
+        draining: Whether the gateway lets nobody new in.
+        metrics: Returns the Prometheus text and its content type.
+        routes: The plugins' routes, each with its plugin's name.
+        failures: Where failures of plugins are noted.
+
+    Raises:
+        RouteError: A path is taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        draining: Callable[[], bool],
+        metrics: Callable[[], tuple[bytes, str]],
+        routes: Iterable[tuple[str, Route]],
+        failures: Failures,
+    ) -> None:
+        self._draining = draining
+        self._metrics = metrics
+        self._failures = failures
+        self._routes: dict[str, tuple[str, Handle]] = {
+            "/healthz": ("core", self._alive),
+            "/readyz": ("core", self._ready),
+            "/metrics": ("core", self._expose),
+        }
+        for plugin, route in routes:
+            if route.path in self._routes:
+                owner = self._routes[route.path][0]
+                raise RouteError(
+                    f"plugin {plugin!r}: the path {route.path} is taken by {owner!r}"
+                )
+            self._routes[route.path] = (plugin, route.handle)
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request; 404 where nothing is known by its path."""
+        found = self._routes.get(request.path)
+        if found is None:
+            return HttpResponse(404, b"not found\n")
+        plugin, handle = found
+        try:
+            return handle(request)
+        except STOPS_THE_PROCESS:
+            raise
+        except BaseException as error:
+            self._failures.note(plugin, "route", error)
+            return HttpResponse(500, b"the route failed\n")
+
+    def _alive(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(body=b"ok\n")
+
+    def _ready(self, request: HttpRequest) -> HttpResponse:
+        if self._draining():
+            return HttpResponse(503, b"draining\n")
+        return HttpResponse(body=b"ready\n")
+
+    def _expose(self, request: HttpRequest) -> HttpResponse:
+        body, content_type = self._metrics()
+        return HttpResponse(body=body, content_type=content_type)

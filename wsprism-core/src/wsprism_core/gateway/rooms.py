@@ -1,0 +1,219 @@
+"""Joining and leaving: limits, hooks, presence and what members are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wsprism_core.backplane.port import Backplane
+from wsprism_core.gateway.egress import Egress
+from wsprism_core.gateway.hooks import EventHooks
+from wsprism_core.policy.tenant import Tenant
+from wsprism_core.protocol.envelope import outbound
+from wsprism_core.protocol.errors import ProtocolError
+from wsprism_core.protocol.layout import ErrorCode
+from wsprism_core.realtime.channel import Publication, Receipt
+from wsprism_core.realtime.clock import Clock
+from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.presence import PresenceBatch
+from wsprism_core.realtime.rooms import Membership, Room, RoomRegistry
+from wsprism_core.realtime.session import Session, SessionRegistry
+from wsprism_core.realtime.wire import Outgoing, Wire
+
+__all__ = ("MEMBERS_IN_JOINED", "RoomDesk")
+
+#: How many members `sys.joined` lists; `room.members` pages through the rest.
+MEMBERS_IN_JOINED = 100
+
+
+class RoomDesk:
+    """Where sessions join and leave rooms.
+
+    Args:
+        tenants: The tenants, by id.
+        sessions: Who is there.
+        rooms: Where they are.
+        backplane: What carries rooms between gateways.
+        delivery: Where messages are posted.
+        egress: What performs the actions of hooks.
+        hooks: The plugins' event hooks.
+        clock: Time.
+        presence_batch: Seconds for which presence changes are collected.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenants: dict[str, Tenant],
+        sessions: SessionRegistry,
+        rooms: RoomRegistry,
+        backplane: Backplane,
+        delivery: DeliveryEngine,
+        egress: Egress,
+        hooks: EventHooks,
+        clock: Clock,
+        presence_batch: float,
+    ) -> None:
+        self._tenants = tenants
+        self._sessions = sessions
+        self._rooms = rooms
+        self._backplane = backplane
+        self._delivery = delivery
+        self._egress = egress
+        self._hooks = hooks
+        self._clock = clock
+        self._presence_batch = presence_batch
+        self._presence_lane = delivery.lane("interactive")
+
+    def ask_to_join(self, session: Session, name: str, ref: int | None) -> None:
+        """Join a room as a client that asked for it.
+
+        Raises:
+            ProtocolError: A plugin or a limit refuses it.
+        """
+        membership = session.memberships.get(name)
+        if membership is None or membership.quiet:
+            self._hooks.check_join(session, name)
+            self._check_limits(session, name)
+            membership = self._enter(session, name, quiet=False)
+        session.active = membership
+        self._tell_joined(membership, ref)
+
+    def join(self, session: Session, name: str, quiet: bool) -> None:
+        """Join a room because a service wants it; nothing is asked."""
+        membership = session.memberships.get(name)
+        if membership is not None and (quiet or not membership.quiet):
+            return
+        membership = self._enter(session, name, quiet=quiet)
+        if not quiet:
+            self._tell_joined(membership, None)
+
+    def leave(self, session: Session, name: str, ref: int | None = None) -> None:
+        """Leave a room; the session is in it."""
+        membership = session.memberships[name]
+        self._delivery.let_go(session, membership.room)
+        self._exit(membership)
+        if not membership.quiet:
+            self._egress.system(session, "left", room=name, ref=ref)
+
+    def leave_all(self, session: Session) -> None:
+        """Leave every room because the session ends; nothing is told to it."""
+        for membership in list(session.memberships.values()):
+            self._exit(membership)
+
+    def _enter(self, session: Session, name: str, *, quiet: bool) -> Membership:
+        existing = session.memberships.get(name)
+        if existing is not None:
+            existing.room.remove(existing)
+        room = self._rooms.get(session.tenant, name)
+        if room is None:
+            room = self._rooms.create(session.tenant, name)
+            subscriber = _RoomSubscriber(room, self._egress, self._presence_changed)
+            room.channel = self._backplane.open(session.tenant, name, subscriber)
+        membership = room.add(session, quiet=quiet)
+        if not quiet:
+            self._hooks.on_join(session, name)
+        return membership
+
+    def _exit(self, membership: Membership) -> None:
+        room = membership.room
+        room.remove(membership)
+        if not membership.quiet:
+            self._hooks.on_leave(membership.session, room.name)
+        # A hook may have made somebody a member again.
+        if room.is_empty and self._rooms.get(room.tenant, room.name) is room:
+            self._rooms.remove(room)
+            room.channel.close()
+
+    def _check_limits(self, session: Session, name: str) -> None:
+        limits = self._tenants[session.tenant].limits
+        room = self._rooms.get(session.tenant, name)
+        if limits.max_rooms_per_user:
+            joined = {
+                other
+                for one in self._sessions.of_user(session.tenant, session.user)
+                for other, membership in one.memberships.items()
+                if not membership.quiet
+            }
+            if name not in joined and len(joined) >= limits.max_rooms_per_user:
+                raise _exhausted("you are in as many rooms as you may be")
+        if room is None:
+            total = self._rooms.in_tenant(session.tenant)
+            if limits.max_rooms_total and total >= limits.max_rooms_total:
+                raise _exhausted("there are as many rooms as there may be")
+        elif limits.max_users_per_room and not room.has_user(session.user):
+            if room.users >= limits.max_users_per_room:
+                raise _exhausted("the room is full")
+
+    def _tell_joined(self, membership: Membership, ref: int | None) -> None:
+        room = membership.room
+        data: dict[str, Any] = {
+            "alias": room.alias,
+            "epoch": room.channel.epoch,
+            "seq": room.channel.seq,
+            "n": membership.n,
+            "members": room.roster(limit=MEMBERS_IN_JOINED),
+            "count": len(room.channel.members()),
+        }
+        self._egress.system(membership.session, "joined", data, room=room.name, ref=ref)
+
+    # ---------------------------------------------------------------- presence
+
+    def _presence_changed(self, room: Room) -> None:
+        if not room.presence_due:
+            room.presence_due = True
+            self._clock.after(self._presence_batch, lambda: self._tell_presence(room))
+
+    def _tell_presence(self, room: Room) -> None:
+        room.presence_due = False
+        batch, room.presence = room.presence, PresenceBatch()
+        newcomers = dict(batch.newcomers())
+        settled: dict[Wire, list[Session]] = {}
+        for membership in room.members():
+            if membership.n in newcomers:
+                news = batch.news(newcomers[membership.n])
+                if news:
+                    message = self._presence_message(room, news.as_data())
+                    self._delivery.post(membership.session, message)
+            else:
+                session = membership.session
+                settled.setdefault(session.wire, []).append(session)
+        if news := batch.news():
+            message = self._presence_message(room, news.as_data())
+            self._delivery.broadcast(settled, message)
+
+    def _presence_message(self, room: Room, data: dict[str, Any]) -> Outgoing:
+        return Outgoing(
+            self._presence_lane,
+            room=room,
+            svc="room",
+            envelope=outbound("room", "presence", room=room.name, data=data),
+        )
+
+
+class _RoomSubscriber:
+    """The gateway's side of a room's channel."""
+
+    __slots__ = ("_changed", "_egress", "_room")
+
+    def __init__(
+        self, room: Room, egress: Egress, changed: Callable[[Room], None]
+    ) -> None:
+        self._room = room
+        self._egress = egress
+        self._changed = changed
+
+    def published(self, publication: Publication, receipt: Receipt) -> None:
+        self._egress.deliver(self._room, publication, receipt)
+
+    def entered(self, n: int, user: str) -> None:
+        self._room.presence.enter(n, user)
+        self._changed(self._room)
+
+    def exited(self, n: int) -> None:
+        self._room.presence.exit(n)
+        self._changed(self._room)
+
+
+def _exhausted(msg: str) -> ProtocolError:
+    return ProtocolError(ErrorCode.RESOURCE_EXHAUSTED, msg)

@@ -1,0 +1,163 @@
+"""Opening and ending sessions: registry, limits, hooks and what clients are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from wsprism_core.api import Identity
+from wsprism_core.gateway.egress import Egress
+from wsprism_core.gateway.hooks import EventHooks
+from wsprism_core.gateway.rooms import RoomDesk
+from wsprism_core.logs import EventLog
+from wsprism_core.metrics import Metrics
+from wsprism_core.protocol.errors import ProtocolError
+from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.session import Session, SessionRegistry
+
+if TYPE_CHECKING:
+    from wsprism_core.gateway.connection import Connection
+
+__all__ = ("SessionDesk",)
+
+
+class SessionDesk:
+    """Where sessions begin and end.
+
+    Args:
+        sessions: Who is there.
+        rooms: Where rooms are left.
+        delivery: Makes outboxes.
+        egress: What sends the core's own messages.
+        hooks: The plugins' event hooks.
+        metrics: Where ends are counted.
+        new_trace_id: Returns an id for support and logs.
+        ping_interval: Seconds between pings, told to clients.
+        service_ids: Every service with its id for hot frames, told to clients.
+    """
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionRegistry,
+        rooms: RoomDesk,
+        delivery: DeliveryEngine,
+        egress: Egress,
+        hooks: EventHooks,
+        metrics: Metrics,
+        new_trace_id: Callable[[], str],
+        ping_interval: float,
+        service_ids: dict[str, int | None],
+    ) -> None:
+        self._sessions = sessions
+        self._rooms = rooms
+        self._delivery = delivery
+        self._egress = egress
+        self._hooks = hooks
+        self._metrics = metrics
+        self._new_trace_id = new_trace_id
+        self._ping_ms = round(ping_interval * 1000)
+        self._service_ids = service_ids
+        self._connections: dict[str, Connection] = {}
+        self._log = EventLog("sessions")
+
+    def connections(self) -> Iterator[Connection]:
+        """Yield the connections of all sessions, as they are now."""
+        return iter(list(self._connections.values()))
+
+    def open(
+        self,
+        connection: Connection,
+        identity: Identity,
+        *,
+        resume: str | None,
+        ref: int | None,
+    ) -> None:
+        """Begin a session; its tenant and user have room for it."""
+        tenant = connection.tenant
+        self._make_room_for(tenant.max_sessions_per_user, identity)
+        session = Session(
+            self._sessions.new_id(),
+            identity.user,
+            identity.tenant,
+            connection.link,
+            self._delivery.outbox(),
+        )
+        self._sessions.add(session)
+        self._connections[session.id] = connection
+        connection.session = session
+        self._log.info(
+            "session_opened", sid=session.id, user=session.user, tenant=session.tenant
+        )
+        # Resuming is offered by no build yet that sends a token, so any is refused.
+        extra = {} if resume is None else {"resumed": False, "reason": "not_offered"}
+        self.tell_authed(connection, ref=ref, **extra)
+        self._hooks.on_open(session)
+
+    def tell_authed(
+        self, connection: Connection, *, ref: int | None = None, **extra: Any
+    ) -> None:
+        """Tell a client who it is here."""
+        session = connection.session
+        assert session is not None
+        data: dict[str, Any] = {
+            "tenant": session.tenant,
+            "user": session.user,
+            "sid": session.id,
+            "ping_ms": self._ping_ms,
+            "limits": {"max_frame_bytes": connection.tenant.limits.max_frame_bytes},
+            "services": self._service_ids,
+            **extra,
+        }
+        self._egress.system(
+            session, "authed", data, ref=ref, trace_id=self._new_trace_id()
+        )
+
+    def refuse(
+        self, session: Session, error: ProtocolError, *, lane: int, trace_id: str
+    ) -> None:
+        """Tell a sender that its message was refused."""
+        self._egress.refuse(session, error, lane=lane, trace_id=trace_id)
+
+    def kick(self, session: Session, code: int, reason: str) -> None:
+        """End a session, told why before the close."""
+        self._egress.system(session, "kicked", {"reason": reason})
+        self.end(session, code, reason)
+
+    def end(self, session: Session, code: int, reason: str) -> None:
+        """End a session with a close code."""
+        connection = self._connections.get(session.id)
+        if connection is not None:
+            connection.end(code, reason)
+
+    def cut_slow_consumer(self, session: Session) -> None:
+        """End a session whose reliable messages found their lane full."""
+        self.end(session, CloseCode.SLOW_CONSUMER, "you read too slowly")
+
+    def ended(self, connection: Connection, code: int, reason: str) -> None:
+        """Clean up behind a link that has ended."""
+        session = connection.session
+        assert session is not None
+        del self._connections[session.id]
+        self._sessions.remove(session)
+        session.outbox.close()
+        self._rooms.leave_all(session)
+        self._metrics.closes[code] += 1
+        self._log.info(
+            "session_closed",
+            sid=session.id,
+            user=session.user,
+            tenant=session.tenant,
+            code=code,
+            reason=reason,
+        )
+        self._hooks.on_close(session, code, reason)
+
+    def _make_room_for(self, limit: int, identity: Identity) -> None:
+        """Kick a user's oldest sessions until one more fits."""
+        if not limit:
+            return
+        mine = self._sessions.of_user(identity.tenant, identity.user)
+        for session in mine[: max(0, len(mine) - limit + 1)]:
+            self.kick(session, CloseCode.KICKED, "logged in elsewhere")

@@ -1,0 +1,118 @@
+"""Logs: one line an event, fields that stay on their line, never a ticket.
+
+Code logs an event's name and its fields; how they look is the handler's business.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import orjson
+
+__all__ = ("EventLog", "JsonFormatter", "LineFormatter", "configure")
+
+_ROOT: Final = "wsprism"
+
+
+class EventLog:
+    """A logger of events, named after where they happen.
+
+    Args:
+        area: Such as `gateway` or `plugins`.
+    """
+
+    def __init__(self, area: str) -> None:
+        self._logger = logging.getLogger(f"{_ROOT}.{area}")
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Log what only somebody who looks for it wants to know."""
+        self._log(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Log what an operator wants to know."""
+        self._log(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Log what an operator should look at."""
+        self._log(logging.WARNING, event, fields)
+
+    def error(
+        self, event: str, *, exc: BaseException | None = None, **fields: Any
+    ) -> None:
+        """Log what is broken; `exc` adds its traceback at level DEBUG only."""
+        if exc is not None:
+            fields["error"] = f"{type(exc).__name__}: {exc}"
+        self._log(logging.ERROR, event, fields)
+        if exc is not None and self._logger.isEnabledFor(logging.DEBUG):
+            self._logger.debug("traceback", exc_info=exc, extra={"fields": {}})
+
+    def _log(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, event, extra={"fields": fields})
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return getattr(record, "fields", {})
+
+
+class LineFormatter(logging.Formatter):
+    """`12:00:01 INFO session_open user=user:ann`, whatever the fields hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        parts = [self.formatTime(record, "%H:%M:%S"), record.levelname]
+        parts.append(_plain(record.getMessage()))
+        parts += [f"{name}={_plain(value)}" for name, value in _fields(record).items()]
+        line = " ".join(parts)
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        entry = {
+            "ts": int(record.created * 1000),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry, default=str).decode()
+
+
+def configure(level: str = "info", *, json: bool = False) -> None:
+    """Send the gateway's events to standard error.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        json: One JSON object a line instead of plain lines.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if json else LineFormatter())
+    root = logging.getLogger(_ROOT)
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    root.propagate = False
+
+
+def _plain(value: Any) -> str:
+    """Return a value without anything that could end or colour a line."""
+    text = str(value)
+    if text.isprintable() and " " not in text and text:
+        return text
+    return orjson.dumps(text, default=str).decode() if _encodable(text) else ascii(text)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,48 @@
+"""Which web pages may connect: the Origin header of a handshake (RFC 6455, 10.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ("OriginPolicy",)
+
+
+class OriginPolicy:
+    """Allowed origins, matched whole: scheme, host and port.
+
+    Args:
+        allowed: Origins such as `https://app.example.com`, or `https://*.example.com`
+            for every host below `example.com` (not itself); None allows any.
+    """
+
+    def __init__(self, allowed: Sequence[str] | None) -> None:
+        self._any = allowed is None
+        self._exact = {origin for origin in allowed or () if "*" not in origin}
+        self._below = [
+            (scheme, suffix)
+            for scheme, wildcard, suffix in (
+                origin.partition("*") for origin in allowed or ()
+            )
+            if wildcard
+        ]
+
+    def allows(self, origins: Sequence[str]) -> bool:
+        """Judge the Origin headers of one handshake; none is allowed.
+
+        A client that sends no Origin is no browser page; a page cannot leave it out.
+        """
+        if self._any or not origins:
+            return True
+        if len(origins) > 1:
+            return False
+        origin = origins[0].lower()
+        return origin in self._exact or any(
+            origin.startswith(scheme)
+            and origin.endswith(suffix)
+            and self._is_hostname(origin[len(scheme) : len(origin) - len(suffix)])
+            for scheme, suffix in self._below
+        )
+
+    @staticmethod
+    def _is_hostname(label: str) -> bool:
+        return bool(label) and all(c.isalnum() or c in "-." for c in label)

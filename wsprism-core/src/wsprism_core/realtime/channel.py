@@ -1,0 +1,133 @@
+"""A room as all gateways together see it: one order, one epoch, one directory.
+
+The backplane gives each gateway a `Channel` per room that it has members in. What is
+published there reaches every gateway of the room, the publisher's own first, in one
+order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+__all__ = (
+    "Channel",
+    "FramePublication",
+    "Publication",
+    "Receipt",
+    "Subscriber",
+    "TextPublication",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TextPublication:
+    """A text message for the members of a room.
+
+    Args:
+        svc: The service in whose name it goes.
+        type: One of the service's outbound types.
+        data: The envelope's `data`; None leaves it out.
+        recoverable: Whether it takes the room's next `seq` and is kept.
+        key: What it replaces, for a type delivered as latest.
+        exclude: A session id that does not get it.
+        dedup: Who publishes it and the publisher's own id for it.
+        ack: What the publisher is told besides `seq` and `ts`.
+    """
+
+    svc: str
+    type: str
+    data: Any = None
+    recoverable: bool = False
+    key: Hashable = None
+    exclude: str | None = None
+    dedup: tuple[str, str] | None = None
+    ack: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FramePublication:
+    """A hot frame for the members of a room; each gateway puts its own alias in it."""
+
+    svc_id: int
+    opcode: int
+    payload: bytes
+    seq: int | None = None
+    sender: int | None = None
+    key: Hashable = None
+    exclude: str | None = None
+
+
+Publication: TypeAlias = TextPublication | FramePublication
+
+
+class Receipt(NamedTuple):
+    """What became of a publication.
+
+    Attributes:
+        seq: The room's number, None for what is not recoverable.
+        ts: Server time in milliseconds since 1970, None as `seq`.
+        ack: What the first publication with the same `dedup` was acknowledged with.
+    """
+
+    seq: int | None = None
+    ts: int | None = None
+    ack: Mapping[str, Any] | None = None
+
+
+class Subscriber(Protocol):
+    """The gateway's side of a channel."""
+
+    def published(self, publication: Publication, receipt: Receipt) -> None:
+        """Take a publication, in the room's order."""
+
+    def entered(self, n: int, user: str) -> None:
+        """Note a new member, on any gateway."""
+
+    def exited(self, n: int) -> None:
+        """Note that a member is gone."""
+
+
+class Channel(Protocol):
+    """One gateway's hold on a room."""
+
+    @property
+    def epoch(self) -> str:
+        """Opaque, at most 32 characters; new whenever `seq` starts anew."""
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest recoverable message, 0 before the first."""
+
+    def publish(
+        self, publication: Publication, done: Callable[[Receipt], None] | None = None
+    ) -> None:
+        """Send a publication to every gateway of the room.
+
+        Args:
+            publication: What to send.
+            done: Called once it has its place in the order and was delivered here. A
+                publication whose `dedup` was seen is not sent again; `done` gets the
+                first one's receipt.
+
+        Raises:
+            ValueError: The publisher's own gateway cannot encode it; nobody got it.
+        """
+
+    def enter(self, user: str) -> int:
+        """Add a member; return its number, which is not reused within the epoch."""
+
+    def exit(self, n: int) -> None:
+        """Remove a member."""
+
+    def members(self) -> Mapping[int, str]:
+        """Return every member's user by number, on all gateways, oldest first."""
+
+    def history(
+        self, *, before: int | None, after: int | None, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return kept recoverable messages, oldest first; see `Gateway.history`."""
+
+    def close(self) -> None:
+        """Let go of the room; this gateway has no member in it any more."""

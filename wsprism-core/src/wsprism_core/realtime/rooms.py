@@ -1,0 +1,188 @@
+"""Rooms: who is in them on this gateway, and the registry that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from wsprism_core.realtime.channel import Channel
+from wsprism_core.realtime.presence import PresenceBatch
+from wsprism_core.realtime.session import Session
+from wsprism_core.realtime.wire import Wire
+
+__all__ = ("Membership", "Room", "RoomRegistry")
+
+
+class Membership:
+    """One session's place in one room.
+
+    Attributes:
+        room: The room.
+        session: The session.
+        n: The member number; 0 for a quiet membership.
+        quiet: An audience rather than company: no presence, no `sys.joined`.
+    """
+
+    __slots__ = ("n", "quiet", "room", "session")
+
+    def __init__(self, room: Room, session: Session, n: int, *, quiet: bool) -> None:
+        self.room = room
+        self.session = session
+        self.n = n
+        self.quiet = quiet
+
+
+class Room:
+    """A room on this gateway.
+
+    Args:
+        tenant: The tenant's id.
+        name: The room's name, unique in its tenant.
+        alias: Stands for the room in hot frames; one per room on a gateway.
+
+    Attributes:
+        channel: The room as all gateways together see it.
+        audience: Its sessions by wire, so that a broadcast is encoded once for each.
+        presence: Changes that the members have not been told yet.
+    """
+
+    __slots__ = (
+        "_members",
+        "_quiet",
+        "_users",
+        "alias",
+        "audience",
+        "channel",
+        "name",
+        "presence",
+        "presence_due",
+        "tenant",
+    )
+
+    channel: Channel
+
+    def __init__(self, tenant: str, name: str, alias: int) -> None:
+        self.tenant = tenant
+        self.name = name
+        self.alias = alias
+        self.audience: dict[Wire, dict[Session, None]] = {}
+        self.presence = PresenceBatch()
+        self.presence_due = False
+        self._members: dict[int, Membership] = {}
+        self._quiet: dict[Session, Membership] = {}
+        self._users: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Room {self.name}@{self.tenant}>"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no session is in it, quiet ones counted."""
+        return not self.audience
+
+    @property
+    def users(self) -> int:
+        """How many users are in it; a user with two connections counts once."""
+        return len(self._users)
+
+    def has_user(self, user: str) -> bool:
+        """Whether one of the user's sessions is in it."""
+        return user in self._users
+
+    def member(self, n: int) -> Membership | None:
+        """Return the membership with this number, if it is on this gateway."""
+        return self._members.get(n)
+
+    def members(self) -> Iterator[Membership]:
+        """Yield the memberships on this gateway in the order of joining."""
+        return iter(self._members.values())
+
+    def roster(self, *, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+        """Return members on all gateways as presence tells them.
+
+        Args:
+            after: Only those with a larger number.
+            limit: How many at the most.
+        """
+        members = self.channel.members().items()
+        rows = ({"n": n, "user": user} for n, user in members if n > after)
+        return list(islice(rows, limit))
+
+    def add(self, session: Session, *, quiet: bool) -> Membership:
+        """Make a session a member; it is none yet."""
+        n = 0 if quiet else self.channel.enter(session.user)
+        membership = Membership(self, session, n, quiet=quiet)
+        if quiet:
+            self._quiet[session] = membership
+        else:
+            self._members[n] = membership
+            self._users[session.user] = self._users.get(session.user, 0) + 1
+            session.active = membership
+        session.memberships[self.name] = membership
+        self.audience.setdefault(session.wire, {})[session] = None
+        return membership
+
+    def remove(self, membership: Membership) -> None:
+        """End a membership."""
+        session = membership.session
+        group = self.audience[session.wire]
+        del group[session]
+        if not group:
+            del self.audience[session.wire]
+        del session.memberships[self.name]
+        if membership.quiet:
+            del self._quiet[session]
+            return
+        if session.active is membership:
+            session.active = None
+        del self._members[membership.n]
+        self._users[session.user] -= 1
+        if not self._users[session.user]:
+            del self._users[session.user]
+        self.channel.exit(membership.n)
+
+
+class RoomRegistry:
+    """Every room that has a member on this gateway."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[tuple[str, str], Room] = {}
+        self._by_alias: dict[int, Room] = {}
+        self._per_tenant: dict[str, int] = {}
+        self._aliases = 0
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __iter__(self) -> Iterator[Room]:
+        return iter(list(self._by_name.values()))
+
+    def get(self, tenant: str, name: str) -> Room | None:
+        """Return a room by its tenant and name."""
+        return self._by_name.get((tenant, name))
+
+    def by_alias(self, alias: int) -> Room | None:
+        """Return the room that an alias stands for."""
+        return self._by_alias.get(alias)
+
+    def in_tenant(self, tenant: str) -> int:
+        """Return how many rooms a tenant has."""
+        return self._per_tenant.get(tenant, 0)
+
+    def create(self, tenant: str, name: str) -> Room:
+        """Add a room, which has no channel yet."""
+        self._aliases += 1
+        room = Room(tenant, name, self._aliases)
+        self._by_name[tenant, name] = room
+        self._by_alias[room.alias] = room
+        self._per_tenant[tenant] = self._per_tenant.get(tenant, 0) + 1
+        return room
+
+    def remove(self, room: Room) -> None:
+        """Forget an empty room; its alias is not given again."""
+        del self._by_name[room.tenant, room.name]
+        del self._by_alias[room.alias]
+        self._per_tenant[room.tenant] -= 1
+        if not self._per_tenant[room.tenant]:
+            del self._per_tenant[room.tenant]

@@ -1,0 +1,151 @@
+"""Sessions, and the registry that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from wsprism_core.realtime.wire import Wire
+
+if TYPE_CHECKING:
+    from wsprism_core.realtime.outbox import Outbox
+    from wsprism_core.realtime.rooms import Membership
+
+__all__ = ("Session", "SessionLink", "SessionRegistry")
+
+
+class SessionLink(Protocol):
+    """What a session needs of its connection."""
+
+    wire: Wire
+
+    def write(self, data: bytes) -> bool:
+        """Hand bytes over; return whether the socket takes more."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close and end."""
+
+
+class Session:
+    """One authenticated connection.
+
+    Args:
+        id: Unique on this gateway.
+        user: The user's id, unique in its tenant.
+        tenant: The tenant's id.
+        link: Its connection.
+        outbox: What waits for it.
+
+    Attributes:
+        memberships: By room name, in the order of joining.
+        active: The membership that began last, unless it ended.
+        wire: The link's wire, bound here because delivery reads it often.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "active",
+        "id",
+        "link",
+        "memberships",
+        "outbox",
+        "tenant",
+        "user",
+        "wire",
+    )
+
+    def __init__(
+        self, id: str, user: str, tenant: str, link: SessionLink, outbox: Outbox
+    ) -> None:
+        self.id = id
+        self.user = user
+        self.tenant = tenant
+        self.link = link
+        self.wire = link.wire
+        self.outbox = outbox
+        self.memberships: dict[str, Membership] = {}
+        self.active: Membership | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} {self.user}@{self.tenant}>"
+
+    @property
+    def active_room(self) -> str | None:
+        """The room joined last, if the session is still in it."""
+        return None if self.active is None else self.active.room.name
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """Names of the rooms that it is in, in the order of joining."""
+        return tuple(self.memberships)
+
+    def is_member(self, room: str) -> bool:
+        """Whether it is in the room."""
+        return room in self.memberships
+
+    def number_in(self, room: str) -> int:
+        """Return its member number.
+
+        Raises:
+            KeyError: It is not in the room.
+        """
+        return self.memberships[room].n
+
+
+class SessionRegistry:
+    """Every open session, by id and by user."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Session] = {}
+        self._by_user: dict[tuple[str, str], dict[str, Session]] = {}
+        self._per_tenant: dict[str, int] = {}
+        self._issued = 0
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_id.values()))
+
+    def new_id(self) -> str:
+        """Return an id that no session of this gateway has had."""
+        self._issued += 1
+        return f"{self._issued:x}"
+
+    def add(self, session: Session) -> None:
+        """Register a session under its id and user."""
+        self._by_id[session.id] = session
+        user = (session.tenant, session.user)
+        self._by_user.setdefault(user, {})[session.id] = session
+        tenants = self._per_tenant
+        tenants[session.tenant] = tenants.get(session.tenant, 0) + 1
+
+    def remove(self, session: Session) -> bool:
+        """Forget a session; return whether it was there."""
+        if self._by_id.pop(session.id, None) is None:
+            return False
+        user = (session.tenant, session.user)
+        sessions = self._by_user[user]
+        del sessions[session.id]
+        if not sessions:
+            del self._by_user[user]
+        self._per_tenant[session.tenant] -= 1
+        if not self._per_tenant[session.tenant]:
+            del self._per_tenant[session.tenant]
+        return True
+
+    def get(self, id: str) -> Session | None:
+        """Return an open session by its id."""
+        return self._by_id.get(id)
+
+    def of_user(self, tenant: str, user: str) -> tuple[Session, ...]:
+        """Return the open sessions of a user, oldest first."""
+        return tuple(self._by_user.get((tenant, user), {}).values())
+
+    def in_tenant(self, tenant: str) -> int:
+        """Return how many sessions a tenant has."""
+        return self._per_tenant.get(tenant, 0)
+
+    def per_tenant(self) -> Mapping[str, int]:
+        """Return the number of sessions of each tenant that has any."""
+        return self._per_tenant

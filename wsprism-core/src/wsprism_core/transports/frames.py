@@ -1,0 +1,160 @@
+"""WebSocket frames: `websockets`' Sans-I/O parser inbound, our own framing outbound.
+
+What is known here of the inside of `websockets` is known nowhere else: which methods
+its parser calls, and where it keeps the reference cycles that are broken at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from websockets.exceptions import NegotiationError
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.server import ServerProtocol
+
+from wsprism_core.protocol.codecs import CODECS
+from wsprism_core.protocol.layout import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from wsprism_core.realtime.wire import Wire
+
+if TYPE_CHECKING:
+    from websockets.typing import Subprotocol
+
+__all__ = (
+    "WEBSOCKET_FRAMING",
+    "WEBSOCKET_WIRES",
+    "WIRE_BY_SUBPROTOCOL",
+    "FrameParser",
+    "WebSocketFraming",
+)
+
+# At DEBUG the library logs every head and frame, tickets and all, whatever level the
+# application asks of the root logger.
+_quiet: Final = logging.getLogger("wsprism.transports.websocket.frames")
+_quiet.setLevel(logging.ERROR)
+
+# Bound once: enum attribute look-ups cost on the hot path.
+_PING: Final = Opcode.PING
+_PONG: Final = Opcode.PONG
+
+#: First byte of a frame: FIN and the opcode.
+_FIN: Final = 0x80
+_SHORT: Final = struct.Struct("!BB")
+_MEDIUM: Final = struct.Struct("!BBH")
+_LONG: Final = struct.Struct("!BBQ")
+
+
+class FrameParser(ServerProtocol):
+    """`ServerProtocol` that hands over each frame as soon as it is parsed.
+
+    So a limit that one message raises holds for the next, though both came in one
+    read, and frames never pile up in a list. Pings are not answered here.
+
+    Args:
+        deflate: Whether clients may compress what they send (RFC 7692). They are told
+            to start afresh with each message, which costs no memory between messages.
+
+    Attributes:
+        sink: Called with each frame; it may call `fail` and `send_close`. What it
+            raises fails the connection.
+        partial: Bytes of a frame that has begun and not ended, inflation not counted.
+    """
+
+    def __init__(self, *, deflate: bool = False) -> None:
+        extensions = [
+            ServerPerMessageDeflateFactory(
+                server_no_context_takeover=True, client_no_context_takeover=True
+            )
+        ]
+        super().__init__(extensions=extensions if deflate else None, logger=_quiet)
+        self.sink: Callable[[Frame], None] | None = None
+        self.partial = 0
+
+    def select_subprotocol(
+        self, subprotocols: Sequence[Subprotocol]
+    ) -> Subprotocol | None:
+        """Return the first offered that is known; none offered means JSON.
+
+        Raises:
+            NegotiationError: Some were offered, none is known.
+        """
+        if not subprotocols:
+            return None
+        for offered in subprotocols:
+            if offered in WIRE_BY_SUBPROTOCOL:
+                return offered
+        raise NegotiationError("no subprotocol that is offered is known")
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        """Take bytes from the network, and hand over the frames that are whole."""
+        self.partial += len(data)
+        super().receive_data(data)
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame from the parser."""
+        self.partial = len(self.reader.buffer)
+        if frame.opcode is not _PING and frame.opcode is not _PONG:
+            super().recv_frame(frame)
+            self.events.clear()
+        if self.sink is not None:
+            self.sink(frame)
+
+    def dispose(self) -> None:
+        """Break every reference cycle; nothing may be called after it."""
+        self.sink = None
+        self.parser.close()
+        # Their tracebacks hold frames that hold this object.
+        self.parser_exc = self.handshake_exc = None
+
+
+class WebSocketFraming:
+    """Frames as a server sends them: whole, not masked, not compressed."""
+
+    @property
+    def name(self) -> str:
+        """The transport's name."""
+        return "websocket"
+
+    def text(self, payload: bytes) -> bytes:
+        """Frame a text message."""
+        return _frame(Opcode.TEXT, payload)
+
+    def binary(self, payload: bytes) -> bytes:
+        """Frame a binary message."""
+        return _frame(Opcode.BINARY, payload)
+
+    def ping(self, payload: bytes) -> bytes:
+        """Frame a ping of at most 125 bytes."""
+        return _frame(Opcode.PING, payload)
+
+    def pong(self, payload: bytes) -> bytes:
+        """Frame a pong of at most 125 bytes."""
+        return _frame(Opcode.PONG, payload)
+
+
+def _frame(opcode: int, payload: bytes) -> bytes:
+    """Return a final, unmasked frame (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        header = _SHORT.pack(_FIN | opcode, size)
+    elif size < 65_536:
+        header = _MEDIUM.pack(_FIN | opcode, 126, size)
+    else:
+        header = _LONG.pack(_FIN | opcode, 127, size)
+    return header + payload
+
+
+WEBSOCKET_FRAMING: Final = WebSocketFraming()
+#: By the codec's name; the only instances there are.
+WEBSOCKET_WIRES: Final = {
+    name: Wire(codec, WEBSOCKET_FRAMING) for name, codec in CODECS.items()
+}
+#: By what a handshake selects, None where it offers nothing.
+WIRE_BY_SUBPROTOCOL: Final[Mapping[str | None, Wire]] = {
+    None: WEBSOCKET_WIRES["json"],
+    SUBPROTOCOL_JSON: WEBSOCKET_WIRES["json"],
+    SUBPROTOCOL_MSGPACK: WEBSOCKET_WIRES["msgpack"],
+}

@@ -1,0 +1,235 @@
+"""WebSocket (RFC 6455): an `asyncio.Protocol` around a Sans-I/O parser."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+
+from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.transports.bounds import (
+    InboundBounds,
+    UnfinishedBytes,
+    short_reason,
+)
+from wsprism_core.transports.door import Door
+from wsprism_core.transports.frames import (
+    WEBSOCKET_FRAMING,
+    WEBSOCKET_WIRES,
+    WIRE_BY_SUBPROTOCOL,
+    FrameParser,
+)
+from wsprism_core.transports.link import StreamLink
+from wsprism_core.transports.port import Grant
+from wsprism_core.transports.reassembly import Fragments
+from wsprism_core.transports.stream import StreamConnection, StreamTransport
+
+if TYPE_CHECKING:
+    from websockets.http11 import Response
+
+__all__ = ("WebSocketLink", "WebSocketTransport")
+
+# Bound once: enum attribute look-ups cost on the hot path.
+TEXT: Final = Opcode.TEXT
+BINARY: Final = Opcode.BINARY
+PING: Final = Opcode.PING
+PONG: Final = Opcode.PONG
+CLOSE: Final = Opcode.CLOSE
+OPEN: Final = State.OPEN
+
+
+class WebSocketLink(StreamLink):
+    """A WebSocket connection whose handshake is done.
+
+    Args:
+        home: The transport that accepted it.
+        parser: Has read the handshake's head.
+    """
+
+    __slots__ = ("_fragments", "_parser")
+
+    wires = WEBSOCKET_WIRES
+
+    def __init__(self, home: WebSocketTransport, parser: FrameParser) -> None:
+        super().__init__(home, WIRE_BY_SUBPROTOCOL[parser.subprotocol])
+        self._parser = parser
+        self._fragments: Fragments | None = None
+        parser.sink = self._take
+
+    def take_over(
+        self, socket: asyncio.Transport, response: Response, grant: Grant, rest: bytes
+    ) -> None:
+        """Complete the handshake and open.
+
+        Args:
+            socket: The connection, from the door.
+            response: The 101.
+            grant: Leave to open.
+            rest: What came behind the handshake.
+        """
+        self._socket = socket
+        self._home.connections.add(self)
+        socket.set_protocol(self)
+        self._parser.max_message_size = grant.max_message_bytes
+        self._parser.send_response(response)
+        self._write_parser()
+        self._open(grant)
+        if rest:
+            self.data_received(rest)
+        self.resume_reading()
+
+    def limit(self, max_message_bytes: int) -> None:
+        """Set the largest inbound message, inflated, in bytes."""
+        self._parser.max_message_size = max_message_bytes
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; whole messages reach the receiver from within."""
+        parser = self._parser
+        parser.receive_data(data)
+        if parser.state is not OPEN:
+            self._wind_down()
+            return
+        if self._fragments is not None:
+            self._hold(parser.partial + len(self._fragments))
+        elif parser.partial or self._held:
+            self._hold(parser.partial or None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything; the socket is closed."""
+        super().connection_lost(exc)
+        self._parser.dispose()
+
+    def _take(self, frame: Frame) -> None:
+        """Take a frame from the parser."""
+        receiver = self._receiver
+        if receiver is None:
+            # Over: what still comes, but for the peer's close, concerns nobody.
+            return
+        opcode = frame.opcode
+        payload = bytes(frame.data)
+        if opcode is TEXT or opcode is BINARY:
+            if not frame.fin:
+                self._fragments = Fragments(opcode is TEXT)
+                self._add_fragment(payload, last=False)
+                return
+            if opcode is BINARY:
+                receiver.binary(payload)
+            else:
+                if not payload.isascii():
+                    payload.decode()
+                receiver.text(payload)
+        elif opcode is PING or opcode is PONG:
+            if self._one_control_too_many():
+                self._parser.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
+            elif opcode is PONG:
+                receiver.pong()
+            else:
+                receiver.control(WEBSOCKET_FRAMING.pong(payload))
+        elif opcode is not CLOSE:
+            self._add_fragment(payload, last=frame.fin)
+        if self._fragments is None:
+            self._unfinished_since = None
+
+    def _add_fragment(self, payload: bytes, *, last: bool) -> None:
+        """Take a fragment; the last one completes the message."""
+        fragments = self._fragments
+        # The parser has refused a continuation of nothing.
+        assert fragments is not None
+        fragments.add(payload, last=last)
+        receiver = self._receiver
+        assert receiver is not None
+        if last:
+            self._fragments = None
+            deliver = receiver.text if fragments.is_text else receiver.binary
+            deliver(fragments.payload())
+        elif fragments.count >= self._home.bounds.max_fragments:
+            self._parser.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+        else:
+            receiver.heard()
+
+    def _send_close(self, code: int, reason: str) -> None:
+        """Write a close frame."""
+        self._parser.send_close(code, short_reason(reason))
+        self._write_parser()
+
+    def _fail(self, code: int, reason: str) -> None:
+        """End because of what the peer sent or failed to send."""
+        self._parser.fail(code, reason)
+        self._wind_down()
+
+    def _wind_down(self) -> None:
+        """Do what the parser wants once it is not open any more."""
+        parser = self._parser
+        if self._over is None:
+            # Of a close that the peer began it is the echo.
+            close = parser.close_sent
+            assert close is not None
+            self._end(int(close.code), close.reason)
+            self._abort_in(self._home.host.timeouts.close)
+        self._fragments = None
+        self._write_parser()
+
+    def _write_parser(self) -> None:
+        """Write what the parser has to say: the handshake, a close, the end."""
+        socket = self._socket
+        if socket is None or socket.is_closing():
+            return
+        for data in self._parser.data_to_send():
+            if data:
+                socket.write(data)
+            elif self._parser.close_rcvd is not None:
+                socket.close()
+            else:
+                self._half_close()
+
+
+class WebSocketTransport(StreamTransport):
+    """WebSocket and plain HTTP on one port; arguments as in `StreamTransport`.
+
+    Args:
+        deflate: Whether clients may compress what they send (RFC 7692); what is sent to
+            them is not compressed.
+    """
+
+    name = "websocket"
+    schemes = ("ws", "wss")
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        bounds: InboundBounds | None = None,
+        unfinished: UnfinishedBytes | None = None,
+        deflate: bool = False,
+    ) -> None:
+        super().__init__(
+            host,
+            port,
+            ssl_context=ssl_context,
+            bounds=bounds,
+            unfinished=unfinished,
+        )
+        self.deflate = deflate
+
+    def connection(self) -> StreamConnection:
+        """Return the protocol for a socket that was just accepted."""
+        return Door(self)
+
+    def upgrade(
+        self,
+        door: Door,
+        socket: asyncio.Transport,
+        parser: FrameParser,
+        response: Response,
+        grant: Grant,
+        rest: bytes,
+    ) -> None:
+        """Put a link in the place of a door."""
+        link = WebSocketLink(self, parser)
+        link.take_over(socket, response, grant, rest)
+        self.connections.discard(door)

@@ -1,0 +1,214 @@
+"""The rules of market: state in, actions out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from wsprism_core import (
+    Action,
+    Broadcast,
+    Envelope,
+    ErrorCode,
+    JoinRoom,
+    LeaveRoom,
+    ProtocolError,
+    Push,
+    Reply,
+)
+from wsprism_market.board import Board, Update
+from wsprism_market.messages import Live, Subscribed, snapshot, ticker
+from wsprism_market.symbols import WILDCARD, Pattern, is_symbol
+
+__all__ = ("ROOM_PREFIX", "MarketService")
+
+#: A symbol's subscribers are the audience of a room, so that an update is encoded once.
+ROOM_PREFIX: Final = "market:"
+
+#: Names as the client wrote them, with the pattern that each stands for, if it is one.
+Wanted: TypeAlias = dict[str, Pattern | None]
+
+
+@dataclass(slots=True)
+class Subscriber:
+    """What one session follows.
+
+    Attributes:
+        wanted: What it subscribed to.
+        live: The symbols that it had a snapshot of; a dict, for its order.
+    """
+
+    wanted: Wanted = field(default_factory=dict)
+    live: dict[str, None] = field(default_factory=dict)
+
+
+class MarketService:
+    """Subscriptions of one tenant.
+
+    Args:
+        board: The newest quotes; all tenants read the same.
+        max_subscriptions: Symbols and patterns that one session may name.
+    """
+
+    def __init__(self, board: Board, max_subscriptions: int) -> None:
+        self._board = board
+        self._max_subscriptions = max_subscriptions
+        self._subscribers: dict[str, Subscriber] = {}
+        # Sessions per symbol, so that what nobody follows costs nothing.
+        self._audience: dict[str, int] = {}
+
+    def handle(self, session: str, message: Envelope) -> list[Action]:
+        """Do what a client asks.
+
+        Raises:
+            ProtocolError: `BAD_REQUEST` for a name that is neither symbol nor pattern,
+                `RESOURCE_EXHAUSTED` for too many; nothing has changed then.
+        """
+        names: list[str] = message.data["symbols"]
+        if message.type == "subscribe":
+            return self._subscribe(session, names)
+        return self._unsubscribe(session, names)
+
+    def updated(self, update: Update) -> list[Action]:
+        """Tell the tenant's sessions of a quote that is on the board now."""
+        symbol = update.symbol
+        if update.is_first:
+            return self._introduce(symbol)
+        if symbol not in self._audience:
+            return []
+        return [Broadcast("ticker", ticker(update), room=_room(symbol), key=symbol)]
+
+    def left(self, session: str, room: str) -> None:
+        """Note that a session is out of a room, whatever took it out."""
+        subscriber = self._subscribers.get(session)
+        if subscriber is None or not room.startswith(ROOM_PREFIX):
+            return
+        symbol = room.removeprefix(ROOM_PREFIX)
+        if symbol in subscriber.live:
+            self._drop(subscriber, symbol)
+
+    def closed(self, session: str) -> None:
+        """Forget a session."""
+        subscriber = self._subscribers.pop(session, None)
+        if subscriber is not None:
+            for symbol in list(subscriber.live):
+                self._drop(subscriber, symbol)
+
+    def _subscribe(self, session: str, names: list[str]) -> list[Action]:
+        subscriber = self._subscribers.get(session) or Subscriber()
+        if len(subscriber.wanted.keys() | names) > self._max_subscriptions:
+            raise ProtocolError(
+                ErrorCode.RESOURCE_EXHAUSTED,
+                f"more than {self._max_subscriptions} subscriptions",
+            )
+        asked = _parse(names)
+        subscriber.wanted.update(asked)
+        self._subscribers[session] = subscriber
+        begun = [name for name in self._matching(asked) if name not in subscriber.live]
+        return [
+            *(self._add(session, subscriber, symbol) for symbol in begun),
+            Reply("subscribed", _listed(asked)),
+            *self._snapshots(session, begun),
+        ]
+
+    def _unsubscribe(self, session: str, names: list[str]) -> list[Action]:
+        subscriber = self._subscribers.get(session) or Subscriber()
+        wanted = subscriber.wanted
+        ended = {name: wanted.pop(name) for name in _each_once(names) if name in wanted}
+        over = [name for name in subscriber.live if not _wants(wanted, name)]
+        for symbol in over:
+            self._drop(subscriber, symbol)
+        if not wanted:
+            self._subscribers.pop(session, None)
+        return [
+            *(LeaveRoom(session, _room(symbol)) for symbol in over),
+            Reply("unsubscribed", _listed(ended)),
+        ]
+
+    def _introduce(self, symbol: str) -> list[Action]:
+        """Begin a symbol that is new on the board for all who wait for it."""
+        actions: list[Action] = []
+        for session, subscriber in self._subscribers.items():
+            if _wants(subscriber.wanted, symbol):
+                actions.append(self._add(session, subscriber, symbol))
+                actions.extend(self._snapshots(session, [symbol]))
+        return actions
+
+    def _matching(self, asked: Wanted) -> Iterable[str]:
+        """Return the symbols on the board that are asked for, each once."""
+        named = [name for name in asked if self._board.get(name) is not None]
+        patterns = [pattern for pattern in asked.values() if pattern is not None]
+        if not patterns:
+            return named
+        matched = (
+            symbol
+            for symbol in self._board
+            if any(pattern.matches(symbol) for pattern in patterns)
+        )
+        return _each_once([*named, *matched])
+
+    def _snapshots(self, session: str, symbols: list[str]) -> list[Action]:
+        """Return a snapshot of each symbol and the mark behind the last."""
+        newest = filter(None, map(self._board.get, symbols))
+        live: Live = {"symbols": symbols}
+        return [
+            *(Push("snapshot", snapshot(each), session=session) for each in newest),
+            Push("live", live, session=session),
+        ]
+
+    def _add(self, session: str, subscriber: Subscriber, symbol: str) -> JoinRoom:
+        subscriber.live[symbol] = None
+        self._audience[symbol] = self._audience.get(symbol, 0) + 1
+        return JoinRoom(session, _room(symbol), quiet=True)
+
+    def _drop(self, subscriber: Subscriber, symbol: str) -> None:
+        del subscriber.live[symbol]
+        self._audience[symbol] -= 1
+        if not self._audience[symbol]:
+            del self._audience[symbol]
+
+
+def _parse(names: Iterable[str]) -> Wanted:
+    """Tell symbols from patterns.
+
+    Raises:
+        ProtocolError: A name is neither.
+    """
+    wanted: Wanted = {}
+    for name in names:
+        try:
+            wanted[name] = Pattern(name) if WILDCARD in name else None
+        except ValueError:
+            raise _bad_name(name) from None
+        if wanted[name] is None and not is_symbol(name):
+            raise _bad_name(name)
+    return wanted
+
+
+def _bad_name(name: str) -> ProtocolError:
+    return ProtocolError(
+        ErrorCode.BAD_REQUEST, f"neither symbol nor pattern: {name!r:.80}"
+    )
+
+
+def _wants(wanted: Wanted, symbol: str) -> bool:
+    if symbol in wanted:
+        return True
+    return any(each is not None and each.matches(symbol) for each in wanted.values())
+
+
+def _listed(names: Wanted) -> Subscribed:
+    return {
+        "symbols": [name for name, pattern in names.items() if pattern is None],
+        "patterns": [name for name, pattern in names.items() if pattern is not None],
+    }
+
+
+def _each_once(names: Iterable[str]) -> Iterable[str]:
+    """Drop repetitions and keep the order."""
+    return dict.fromkeys(names)
+
+
+def _room(symbol: str) -> str:
+    return ROOM_PREFIX + symbol
