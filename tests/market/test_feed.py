@@ -146,6 +146,17 @@ def test_a_turn_has_a_bound() -> None:
     assert rig.time.seconds == 100
 
 
+def test_what_is_late_takes_more_than_one_turn() -> None:
+    rig = Rig(*(due(1, last) for last in range(QUOTES_PER_TURN + 2)))
+    rig.feed.start()
+    rig.time.seconds += 5
+    rig.time.turn()
+    assert len(rig.taken) == QUOTES_PER_TURN
+    rig.time.turn()
+    assert len(rig.taken) == QUOTES_PER_TURN + 2
+    assert rig.time.seconds == 105
+
+
 def test_bad_lines_count_in_the_bound() -> None:
     rig = Rig(*[BAD] * (QUOTES_PER_TURN + 1), due(0, 1))
     rig.feed.start()
@@ -175,11 +186,15 @@ def test_the_end_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert rig.script.is_closed
 
 
-def test_stop() -> None:
+def test_stop(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     rig = Rig(due(0, 1), due(1, 2))
     rig.feed.start()
+    ((_, number, _),) = rig.time.work
     rig.feed.stop()
     rig.feed.stop()
+    assert rig.time.cancelled == {number}
+    assert caplog.messages == []
     rig.time.pass_on(10)
     assert rig.taken == [1]
     assert rig.script.is_closed

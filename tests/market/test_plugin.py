@@ -146,6 +146,20 @@ def test_sessions_of_one_tenant_are_not_another_s() -> None:
     assert len(rig.gateway.performed) == 1
 
 
+def test_a_session_of_a_new_tenant_may_end_meanwhile() -> None:
+    rig = Rig(WALK)
+    rig.subscribe(session("s1", "acme"), "*")
+    perform = rig.gateway.perform
+
+    def perform_and_close(actions: Actions, *, svc: str, tenant: str) -> None:
+        perform(actions, svc=svc, tenant=tenant)
+        rig.plugin.on_close(session("s2", "new"))
+
+    rig.gateway.perform = perform_and_close  # type: ignore[method-assign]
+    rig.gateway.pass_on(1)
+    assert len(rig.gateway.performed) == 10
+
+
 def test_leaving_and_closing_end_it() -> None:
     rig = Rig(WALK)
     rig.subscribe(session("s1"), "*")

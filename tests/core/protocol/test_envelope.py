@@ -62,7 +62,7 @@ nearly_envelopes = st.fixed_dictionaries(
     optional={
         "v": st.sampled_from([1, 1, 1, 1, 0, 2, True, 1.0, None, "1"]),
         "svc": names | st.just("chat") | st.none(),
-        "type": names | st.just("send") | st.integers(),
+        "type": names | st.just("send") | st.integers(-9, 9),
         "room": rooms | st.text(max_size=3) | st.none(),
         "seq": sequences | st.integers(-2, 2**64 - 1) | st.sampled_from([None, 1.0]),
         "flags": st.integers(0, 7) | st.integers(-1, 2**33) | st.none(),

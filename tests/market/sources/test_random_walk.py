@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsprism_market.quotes import Quote
+from wsprism_market.sources import random_walk
 from wsprism_market.sources.port import Due
 from wsprism_market.sources.random_walk import RandomWalk
 
@@ -74,6 +75,14 @@ def test_prices_are_prices(seed: int, symbol: str) -> None:
         assert 0 < quote.bid <= quote.last <= quote.ask
         assert quote.bid < quote.ask
         assert quote.scale == 2
+
+
+def test_a_price_never_falls_through_the_floor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(random_walk, "OPENING", range(100, 101))
+    bids = [item.quote.bid for item in take(RandomWalk(["A"], 1, 5, 0), 200)]
+    assert 95 <= min(bids) < 100
 
 
 def test_every_symbol_gets_its_turn() -> None:

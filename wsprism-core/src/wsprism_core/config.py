@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -180,7 +180,7 @@ class TenantConfig(_Section):
 class Config(_Section):
     """The whole file."""
 
-    version: Literal[1]
+    version: Annotated[int, Field(ge=1, le=1)]
     gateway: GatewayConfig = GatewayConfig()
     tenants: Annotated[list[TenantConfig], Field(min_length=1)]
     plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -155,7 +155,7 @@ class Field:
         if allowed is None:
             try:
                 finite = isfinite(value)  # type: ignore[arg-type]  # that is the test
-                struct.pack(self.scalar.code, value)
+                struct.pack(f"<{self.scalar.code}", value)
             except (TypeError, struct.error):
                 return f"{value!r} is no number"
             except OverflowError:

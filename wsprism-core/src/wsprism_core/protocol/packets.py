@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
+from keyword import iskeyword
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self, TypeAlias, dataclass_transform
 
@@ -89,8 +90,11 @@ class _PacketType(type):
 
 
 def _check_name(packet: str, key: str, bases: tuple[type, ...]) -> None:
-    if not _NAME.match(key):
-        raise TypeError(f"{packet}.{key}: a field's name has A-Z, a-z, 0-9, _ only")
+    if not _NAME.match(key) or iskeyword(key):
+        raise TypeError(
+            f"{packet}.{key}: a field's name begins with a letter, has A-Z, a-z, 0-9"
+            " and _ only, and is no keyword"
+        )
     if key == "self" or any(hasattr(base, key) for base in bases):
         raise TypeError(f"{packet}.{key}: the name is taken")
 

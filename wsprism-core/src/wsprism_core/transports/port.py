@@ -145,7 +145,7 @@ class Receiver(Protocol):
         """Take a whole binary message."""
 
     def heard(self) -> None:
-        """Note a frame that is no message: a ping, a fragment."""
+        """Note a frame that is no message: a ping, a fragment. It ends nothing."""
 
     def pong(self) -> None:
         """Note a pong."""

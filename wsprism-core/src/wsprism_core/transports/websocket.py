@@ -76,10 +76,10 @@ class WebSocketLink(StreamLink):
         self._parser.max_message_size = grant.max_message_bytes
         self._parser.send_response(response)
         self._write_parser()
+        socket.resume_reading()
         self._open(grant)
         if rest:
             self.data_received(rest)
-        self.resume_reading()
 
     def limit(self, max_message_bytes: int) -> None:
         """Set the largest inbound message, inflated, in bytes."""
@@ -127,6 +127,7 @@ class WebSocketLink(StreamLink):
             elif opcode is PONG:
                 receiver.pong()
             else:
+                receiver.heard()
                 receiver.control(WEBSOCKET_FRAMING.pong(payload))
         elif opcode is not CLOSE:
             self._add_fragment(payload, last=frame.fin)

@@ -1,0 +1,5 @@
+"""The pytest plugin: the fixture `gateway`."""
+
+from __future__ import annotations
+
+__all__ = ()
