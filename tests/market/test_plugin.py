@@ -160,13 +160,9 @@ def test_a_session_of_a_new_tenant_may_end_meanwhile() -> None:
     assert len(rig.gateway.performed) == 10
 
 
-def test_leaving_and_closing_end_it() -> None:
+def test_a_closed_session_is_told_nothing() -> None:
     rig = Rig(WALK)
     rig.subscribe(session("s1"), "*")
-    assert rig.plugin.on_leave(session("s1"), "market:A") is None
-    rig.gateway.pass_on(1)
-    assert {action.key for _, action in rig.gateway.performed} == {"B"}
-    rig.gateway.performed.clear()
     assert rig.plugin.on_close(session("s1")) is None
     rig.gateway.pass_on(1)
     assert rig.gateway.performed == []

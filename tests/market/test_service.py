@@ -232,29 +232,9 @@ def test_the_limit_of_subscriptions() -> None:
     desk.subscribe("s1", "C")
 
 
-def test_leaving_a_symbol_s_room_by_other_ways() -> None:
-    desk = Desk("A", "B")
-    desk.subscribe("s1", "A", "B")
-    desk.service.left("s1", "market:A")
-    desk.service.left("s1", "market:A")
-    assert desk.quote("A") == []
-    assert desk.quote("B") != []
-    assert join("s1", "A") in desk.subscribe("s1", "A")
-
-
-@pytest.mark.parametrize("room", ["A", "market:", "market:B", "chat:A", "marketA"])
-def test_leaving_another_room(room: str) -> None:
-    desk = Desk("A")
-    desk.subscribe("s1", "A")
-    desk.service.left("s1", room)
-    desk.service.left("s2", "market:A")
-    assert desk.quote("A") != []
-
-
 def test_a_closed_session_is_forgotten() -> None:
     desk = Desk("A")
     desk.subscribe("s1", "A", "N*")
-    desk.service.left("s1", "market:A")
     desk.service.closed("s1")
     desk.service.closed("s1")
     assert desk.quote("A") == []

@@ -13,6 +13,7 @@ from wsprism_core import (
     Envelope,
     Gateway,
     JoinRoom,
+    LeaveRoom,
     Push,
     Session,
 )
@@ -154,6 +155,17 @@ def test_a_dropped_connection_is_away_until_it_resumes(plugin: PartyPlugin) -> N
     actions = plugin.on_resume(ann)
     assert (party_of(plugin, ann) or {})["members"][0]["status"] == "online"
     assert JoinRoom("ann1", "party:1234-1", quiet=True) in cast("list[Any]", actions)
+
+
+def test_a_dropped_session_ends_later(plugin: PartyPlugin) -> None:
+    ann, bob = connect(plugin, "ann"), connect(plugin, "bob")
+    ask(plugin, ann, "create")
+    ask(plugin, ann, "invite", {"user": "bob"})
+    ask(plugin, bob, "accept", {"party": "1234-1"})
+    plugin.on_detach(bob)
+    kicked = ask(plugin, ann, "kick", {"user": "bob"})
+    assert LeaveRoom("bob1", "party:1234-1") in kicked
+    assert plugin.on_close(bob) == []
 
 
 def test_a_resumed_session_keeps_its_rooms(plugin: PartyPlugin) -> None:

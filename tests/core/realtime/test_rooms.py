@@ -76,6 +76,8 @@ def test_a_quiet_member_is_an_audience_and_no_company() -> None:
     assert ann.active_room is None
     assert room.users == 0
     assert room.roster() == []
+    assert not ann.is_member("lobby")
+    assert ann.rooms == ()
     assert list(room.audience[WIRE]) == [ann]
     room.remove(membership)
     assert room.is_empty
@@ -96,7 +98,20 @@ def test_a_room_is_found_by_name_and_alias_within_its_tenant() -> None:
     assert registry.get("acme", "lobby") is room
     assert registry.get("other", "lobby") is None
     assert registry.by_alias(room.alias) is room
-    assert registry.in_tenant("acme") == 2
+
+
+def test_rooms_with_members_are_counted_by_tenant() -> None:
+    registry = RoomRegistry()
+    room, audience = a_room(registry), a_room(registry, "market:BTC")
+    audience.add(session("1"), quiet=True)
+    assert registry.in_tenant("acme") == 0
+    first = room.add(session("1"), quiet=False)
+    second = room.add(session("2"), quiet=False)
+    room.remove(first)
+    assert registry.in_tenant("acme") == 1
+    assert registry.in_tenant("other") == 0
+    room.remove(second)
+    assert registry.in_tenant("acme") == 0
 
 
 def test_nothing_is_left_of_a_room_that_is_removed() -> None:

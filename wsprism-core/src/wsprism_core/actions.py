@@ -144,8 +144,10 @@ class JoinRoom:
     Args:
         session: A session id.
         room: The room's name.
-        quiet: An audience rather than company: no `sys.joined`, no presence, and the
-            active room stays what it is.
+        quiet: An audience rather than company: it gets what is broadcast, and that is
+            all. No `sys.joined`, no presence, no `on_join` and `on_leave`, no place in
+            any limit; the active room stays what it is, and messages that only members
+            may send are refused.
     """
 
     session: str

@@ -42,12 +42,6 @@ class MarketPlugin:
         return self._market.tenant(session.tenant).handle(session.id, message)
 
     @hookimpl
-    def on_leave(self, session: Session, room: str) -> Actions:
-        """Note a session that is out of a symbol's room."""
-        self._market.tenant(session.tenant).left(session.id, room)
-        return None
-
-    @hookimpl
     def on_close(self, session: Session) -> Actions:
         """Forget the session."""
         self._market.tenant(session.tenant).closed(session.id)

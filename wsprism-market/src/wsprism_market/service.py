@@ -79,21 +79,12 @@ class MarketService:
             return []
         return [Broadcast("ticker", ticker(update), room=_room(symbol), key=symbol)]
 
-    def left(self, session: str, room: str) -> None:
-        """Note that a session is out of a room, whatever took it out."""
-        subscriber = self._subscribers.get(session)
-        if subscriber is None or not room.startswith(ROOM_PREFIX):
-            return
-        symbol = room.removeprefix(ROOM_PREFIX)
-        if symbol in subscriber.live:
-            self._drop(subscriber, symbol)
-
     def closed(self, session: str) -> None:
         """Forget a session."""
         subscriber = self._subscribers.pop(session, None)
         if subscriber is not None:
-            for symbol in list(subscriber.live):
-                self._drop(subscriber, symbol)
+            for symbol in subscriber.live:
+                self._unfollow(symbol)
 
     def _subscribe(self, session: str, names: list[str]) -> list[Action]:
         subscriber = self._subscribers.get(session) or Subscriber()
@@ -107,7 +98,7 @@ class MarketService:
         self._subscribers[session] = subscriber
         begun = [name for name in self._matching(asked) if name not in subscriber.live]
         return [
-            *(self._add(session, subscriber, symbol) for symbol in begun),
+            *(self._follow(session, subscriber, symbol) for symbol in begun),
             Reply("subscribed", _listed(asked)),
             *self._snapshots(session, begun),
         ]
@@ -118,7 +109,8 @@ class MarketService:
         ended = {name: wanted.pop(name) for name in _each_once(names) if name in wanted}
         over = [name for name in subscriber.live if not _wants(wanted, name)]
         for symbol in over:
-            self._drop(subscriber, symbol)
+            del subscriber.live[symbol]
+            self._unfollow(symbol)
         if not wanted:
             self._subscribers.pop(session, None)
         return [
@@ -131,7 +123,7 @@ class MarketService:
         actions: list[Action] = []
         for session, subscriber in self._subscribers.items():
             if _wants(subscriber.wanted, symbol):
-                actions.append(self._add(session, subscriber, symbol))
+                actions.append(self._follow(session, subscriber, symbol))
                 actions.extend(self._snapshots(session, [symbol]))
         return actions
 
@@ -157,13 +149,12 @@ class MarketService:
             Push("live", live, session=session),
         ]
 
-    def _add(self, session: str, subscriber: Subscriber, symbol: str) -> JoinRoom:
+    def _follow(self, session: str, subscriber: Subscriber, symbol: str) -> JoinRoom:
         subscriber.live[symbol] = None
         self._audience[symbol] = self._audience.get(symbol, 0) + 1
         return JoinRoom(session, _room(symbol), quiet=True)
 
-    def _drop(self, subscriber: Subscriber, symbol: str) -> None:
-        del subscriber.live[symbol]
+    def _unfollow(self, symbol: str) -> None:
         self._audience[symbol] -= 1
         if not self._audience[symbol]:
             del self._audience[symbol]

@@ -366,7 +366,7 @@ class Egress:
         self, action: LeaveRoom, svc: str, tenant: str, origin: Origin | None
     ) -> None:
         session = self._session(action.session, tenant)
-        if session is not None and session.is_member(action.room):
+        if session is not None and action.room in session.memberships:
             self.leave(session, action.room)
 
     def _kick(self, action: Kick, svc: str, tenant: str, origin: Origin | None) -> None:

@@ -254,9 +254,11 @@ class Ingress:
         if frame.alias is None:
             return session.active_room
         room = self._rooms.by_alias(frame.alias)
-        if room is None or session.memberships.get(room.name) is None:
-            raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
-        if room.tenant != session.tenant:
+        if (
+            room is None
+            or room.tenant != session.tenant
+            or not session.is_member(room.name)
+        ):
             raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
         return room.name
 

@@ -132,8 +132,7 @@ class RoomDesk:
             joined = {
                 other
                 for one in self._sessions.of_user(session.tenant, session.user)
-                for other, membership in one.memberships.items()
-                if not membership.quiet
+                for other in one.rooms
             }
             if name not in joined and len(joined) >= limits.max_rooms_per_user:
                 raise _exhausted("you are in as many rooms as you may be")

@@ -32,7 +32,7 @@ __all__ = (
 #: How many lists and objects a client's message may nest, the envelope counted. What
 #: is left up to `MAX_OUTBOUND_DEPTH` is for what services wrap around it.
 MAX_DEPTH: Final = 128
-#: How many levels the codecs encode; it is orjson's own bound.
+#: How many levels the codecs encode at least; the bound is orjson's own.
 MAX_OUTBOUND_DEPTH: Final = 254
 
 _ARRAY16: Final = b"\xdc"
@@ -118,10 +118,10 @@ def load_msgpack(payload: bytes, max_depth: int = MAX_DEPTH) -> Any:
     try:
         if _ARRAY16 in payload or _ARRAY32 in payload:
             _check_claims(payload)
-        value = msgpack.unpackb(payload, max_bin_len=0, max_ext_len=0)
+        value = msgpack.unpackb(payload)
         text = JSON.encode(value)
-    except (ValueError, TypeError, OverflowError, msgpack.OutOfData) as error:
-        # There is no common root in msgpack, and some of its errors have no text.
+    except (ValueError, msgpack.OutOfData) as error:
+        # Some of msgpack's errors have no text.
         reason = str(error) or type(error).__name__
         raise Malformed(f"bad MessagePack: {reason}") from None
     _check_depth(value, text, max_depth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -40,6 +41,7 @@ class Room:
         tenant: The tenant's id.
         name: The room's name, unique in its tenant.
         alias: Stands for the room in hot frames; one per room on a gateway.
+        company: How many rooms of each tenant have members, kept up to date here.
 
     Attributes:
         channel: The room as all gateways together see it.
@@ -48,6 +50,7 @@ class Room:
     """
 
     __slots__ = (
+        "_company",
         "_members",
         "_quiet",
         "_users",
@@ -62,7 +65,10 @@ class Room:
 
     channel: Channel
 
-    def __init__(self, tenant: str, name: str, alias: int) -> None:
+    def __init__(
+        self, tenant: str, name: str, alias: int, company: Counter[str]
+    ) -> None:
+        self._company = company
         self.tenant = tenant
         self.name = name
         self.alias = alias
@@ -116,6 +122,8 @@ class Room:
         if quiet:
             self._quiet[session] = membership
         else:
+            if not self._members:
+                self._company[self.tenant] += 1
             self._members[n] = membership
             self._users[session.user] = self._users.get(session.user, 0) + 1
             session.active = membership
@@ -137,6 +145,8 @@ class Room:
         if session.active is membership:
             session.active = None
         del self._members[membership.n]
+        if not self._members:
+            self._company[self.tenant] -= 1
         self._users[session.user] -= 1
         if not self._users[session.user]:
             del self._users[session.user]
@@ -149,7 +159,7 @@ class RoomRegistry:
     def __init__(self) -> None:
         self._by_name: dict[tuple[str, str], Room] = {}
         self._by_alias: dict[int, Room] = {}
-        self._per_tenant: dict[str, int] = {}
+        self._company: Counter[str] = Counter()
         self._aliases = 0
 
     def __len__(self) -> int:
@@ -167,22 +177,18 @@ class RoomRegistry:
         return self._by_alias.get(alias)
 
     def in_tenant(self, tenant: str) -> int:
-        """Return how many rooms a tenant has."""
-        return self._per_tenant.get(tenant, 0)
+        """Return how many rooms of a tenant have members, quiet ones not counted."""
+        return self._company[tenant]
 
     def create(self, tenant: str, name: str) -> Room:
         """Add a room, which has no channel yet."""
         self._aliases += 1
-        room = Room(tenant, name, self._aliases)
+        room = Room(tenant, name, self._aliases, self._company)
         self._by_name[tenant, name] = room
         self._by_alias[room.alias] = room
-        self._per_tenant[tenant] = self._per_tenant.get(tenant, 0) + 1
         return room
 
     def remove(self, room: Room) -> None:
         """Forget an empty room; its alias is not given again."""
         del self._by_name[room.tenant, room.name]
         del self._by_alias[room.alias]
-        self._per_tenant[room.tenant] -= 1
-        if not self._per_tenant[room.tenant]:
-            del self._per_tenant[room.tenant]

@@ -77,11 +77,13 @@ class Session:
     @property
     def rooms(self) -> tuple[str, ...]:
         """Names of the rooms that it is in, in the order of joining."""
-        return tuple(self.memberships)
+        members = self.memberships.values()
+        return tuple(one.room.name for one in members if not one.quiet)
 
     def is_member(self, room: str) -> bool:
-        """Whether it is in the room."""
-        return room in self.memberships
+        """Whether it is in the room; a quiet membership is none."""
+        membership = self.memberships.get(room)
+        return membership is not None and not membership.quiet
 
     def number_in(self, room: str) -> int:
         """Return its member number.

@@ -95,7 +95,10 @@ class Door(StreamConnection):
         refusal = host.greet(address)
         if refusal is None:
             check_upgrade(head)
-            refusal = host.check_origin(head.values("origin"))
+            origins = head.values("origin")
+            if len(origins) > 1:
+                raise Rejected(400, "two Origin headers")
+            refusal = host.check_origin(origins)
         if refusal is not None:
             self._refuse(refusal)
             return

@@ -1,0 +1,381 @@
+"""What every transport does, tried on each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from core.transports.conftest import Stage
+from support.peers import END, Got, Peer
+from support.transport_host import EchoReceiver
+
+from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.transports.memory import MemoryTransport
+from wsprism_core.transports.port import NO_CLOSE_FRAME, Refusal
+
+
+@pytest.mark.parametrize("kind", ["text", "binary"])
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 60_000])
+async def test_a_message_comes_back_as_it_was(
+    stage: Stage, kind: str, size: int
+) -> None:
+    peer = await stage.connect()
+    await peer.send(kind, b"x" * size)
+    assert await peer.frame() == Got(kind, b"x" * size)
+
+
+async def test_messages_keep_their_order(stage: Stage) -> None:
+    peer = await stage.connect()
+    sent = [Got(("text", "binary")[n % 2], b"%d" % n) for n in range(200)]
+    await peer.send_raw(b"".join(peer.framed(kind, data) for kind, data, _ in sent))
+    assert [await peer.frame() for _ in sent] == sent
+
+
+async def test_a_message_that_comes_byte_by_byte_is_whole(stage: Stage) -> None:
+    peer = await stage.connect()
+    for byte in peer.framed("text", "für alle".encode()):
+        await peer.send_raw(bytes([byte]))
+    assert await peer.frame() == Got("text", "für alle".encode())
+
+
+async def test_the_largest_message_passes_and_a_byte_more_closes(stage: Stage) -> None:
+    stage.host.max_message_bytes = 1000
+    peer = await stage.connect()
+    await peer.send("binary", b"x" * 1000)
+    assert await peer.frame() == Got("binary", b"x" * 1000)
+    await peer.send("binary", b"x" * 1001)
+    closed = await peer.frame()
+    assert closed.code == CloseCode.MESSAGE_TOO_BIG
+    assert await peer.frame() == END
+    assert stage.host.log.of("closed")[0][1] == CloseCode.MESSAGE_TOO_BIG
+
+
+async def test_a_limit_that_one_message_raises_holds_for_the_next(
+    stage: Stage,
+) -> None:
+    stage.host.max_message_bytes = 10
+
+    def raise_limit(receiver: EchoReceiver) -> None:
+        receiver.on_text = lambda payload: receiver.link.limit(1000)
+
+    stage.host.on_open = raise_limit
+    peer = await stage.connect()
+    # Both in one read, as a client sends that does not wait for its answer.
+    both = peer.framed("text", b"more") + peer.framed("binary", b"x" * 1000)
+    await peer.send_raw(both)
+    assert await peer.frame() == Got("binary", b"x" * 1000)
+
+
+async def test_text_that_is_no_utf8_closes(stage: Stage) -> None:
+    peer = await stage.connect()
+    await peer.send("text", b"good")
+    await peer.send("text", b"\xc3\x28")
+    assert await peer.frame() == Got("text", b"good")
+    assert (await peer.frame()).code == CloseCode.INVALID_DATA
+    assert await peer.frame() == END
+    assert stage.host.log.of("text") == [("text", b"good")]
+
+
+async def test_a_ping_is_answered_through_the_core(stage: Stage) -> None:
+    peer = await stage.connect()
+    await peer.send("ping", b"payload")
+    assert await peer.frame() == Got("pong", b"payload")
+    (control,) = stage.host.log.of("control")
+    assert isinstance(control[1], bytes)
+    assert control[1].endswith(b"payload")
+    assert stage.host.log.of("heard")
+
+
+async def test_a_pong_reaches_the_receiver(stage: Stage) -> None:
+    peer = await stage.connect()
+    await peer.send("pong", b"")
+    await stage.host.log.until("pong")
+
+
+async def test_the_core_can_ping(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    link = stage.host.receiver.link
+    link.write(link.wire.framing.ping(b"there?"))
+    assert await peer.frame() == Got("ping", b"there?")
+
+
+async def test_a_codec_is_a_switch_of_wire(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    link = stage.host.receiver.link
+    json = link.wire
+    assert json.codec.name == "json"
+    assert link.use_codec("msgpack")
+    assert link.wire.codec.name == "msgpack"
+    link.write(link.wire.frame_text(b"\x80"))
+    assert await peer.frame() == Got("binary", b"\x80")
+    assert not link.use_codec("xml")
+    assert link.wire.codec.name == "msgpack"
+    assert link.use_codec("json")
+    assert link.wire is json, "one instance per pair"
+
+
+# ------------------------------------------------------------------- the end
+
+
+async def test_a_peer_closes(stage: Stage) -> None:
+    peer = await stage.connect()
+    await peer.close(4321, "enough für heute")
+    assert await peer.frame() == Got("close", "enough für heute".encode(), 4321)
+    assert await peer.frame() == END
+    assert stage.host.log.of("closed") == [("closed", 4321, "enough für heute")]
+
+
+async def test_the_core_closes(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    link = stage.host.receiver.link
+    link.write(link.wire.frame_text(b"last words"))
+    link.close(CloseCode.KICKED, "logged in elsewhere")
+    assert stage.host.log.of("closed") == [("closed", 4502, "logged in elsewhere")]
+    assert await peer.frame() == Got("text", b"last words")
+    assert await peer.frame() == Got("close", b"logged in elsewhere", 4502)
+    await peer.close(CloseCode.KICKED, "")
+    assert await peer.frame() == END
+    assert len(stage.host.log.of("closed")) == 1
+
+
+async def test_a_long_reason_is_cut_between_characters(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    stage.host.receiver.link.close(CloseCode.KICKED, "ü" * 100)
+    assert (await peer.frame()).payload == ("ü" * 61).encode()
+
+
+async def test_the_core_aborts(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    stage.host.receiver.link.abort()
+    assert stage.host.log.of("closed") == [("closed", NO_CLOSE_FRAME, "aborted")]
+    assert await peer.frame() == END
+
+
+async def test_a_peer_vanishes(stage: Stage) -> None:
+    peer = await stage.connect()
+    await peer.send("text", b"still here")
+    await peer.frame()
+    peer.drop()
+    closed = await stage.host.log.until("closed")
+    assert closed[1] == NO_CLOSE_FRAME
+
+
+async def test_a_peer_vanishes_within_a_message(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    await peer.send_raw(peer.framed("text", b"half a message")[:10])
+    peer.drop()
+    closed = await stage.host.log.until("closed")
+    assert closed[1] == NO_CLOSE_FRAME
+    assert not stage.host.log.of("text")
+
+
+def close_twice(receiver: EchoReceiver) -> None:
+    receiver.link.close(4000, "first")
+    receiver.link.close(4001, "second")
+
+
+def close_and_abort(receiver: EchoReceiver) -> None:
+    receiver.link.close(4000, "first")
+    receiver.link.abort()
+
+
+def abort_and_close(receiver: EchoReceiver) -> None:
+    receiver.link.abort()
+    receiver.link.close(4000, "late")
+
+
+@pytest.mark.parametrize("end", [close_twice, close_and_abort, abort_and_close])
+@pytest.mark.parametrize("when", ["open", "text", "closed"])
+async def test_an_end_is_told_once(
+    stage: Stage, end: Callable[[EchoReceiver], None], when: str
+) -> None:
+    def prepare(receiver: EchoReceiver) -> None:
+        if when == "open":
+            end(receiver)
+        receiver.on_text = lambda payload: end(receiver)
+        receiver.on_closed = lambda: end(receiver)
+
+    stage.host.on_open = prepare
+    peer = await stage.connect()
+    if when == "closed":
+        await peer.close(1000, "")
+    else:
+        two = peer.framed("text", b"one") + peer.framed("text", b"two")
+        await peer.send_raw(two)
+    while await peer.frame() != END:
+        pass
+    peer.drop()
+    await stage.transport.stop()
+    assert len(stage.host.log.of("closed")) == 1
+    assert stage.host.log.entries[-1][0] == "closed"
+    assert len(stage.host.log.of("text")) == (when == "text")
+
+
+async def test_nothing_is_written_after_the_end(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    link = stage.host.receiver.link
+    link.close(4000, "over")
+    assert not link.write(link.wire.frame_text(b"too late"))
+    assert (await peer.frame()).code == 4000
+    assert await peer.frame() == END
+
+
+async def test_nothing_is_heard_after_a_close(stage: Stage) -> None:
+    peer = await stage.connect()
+    both = peer.framed("text", b"one") + peer.framed("text", b"two")
+    stage.host.on_open = lambda receiver: setattr(
+        receiver, "on_text", lambda payload: receiver.link.close(4000, "over")
+    )
+    peer = await stage.connect()
+    await peer.send_raw(both)
+    assert (await peer.frame()).code == 4000
+    assert stage.host.log.of("text") == [("text", b"one")]
+
+
+# -------------------------------------------------------------- slow readers
+
+
+def slow_down(stage: Stage, peer: Peer) -> None:
+    """Make the way to the peer hold little; a socket does so without this."""
+    if isinstance(stage.transport, MemoryTransport):
+        peer.client.capacity = 20_000  # type: ignore[attr-defined]
+
+
+async def test_a_slow_reader_pauses_and_resumes(stage: Stage) -> None:
+    peer = await stage.connect()
+    slow_down(stage, peer)
+    await stage.host.log.until("open")
+    receiver = stage.host.receiver
+    link = receiver.link
+    sent = 0
+    while link.write(link.wire.frame_hot(b"%08d" % sent + b"x" * 9000)):
+        sent += 1
+        assert sent < 10_000, "it never fills up"
+    assert stage.host.log.of("pause")
+    receiver.full = True
+    receiver.send(link.wire.frame_text(b"waited"))
+    assert not stage.host.log.of("resume")
+    for n in range(sent + 1):
+        assert (await peer.frame()).payload[:8] == b"%08d" % n
+    assert await peer.frame() == Got("text", b"waited")
+    assert stage.host.log.of("resume")
+
+
+async def test_a_peer_that_never_reads_is_still_heard(stage: Stage) -> None:
+    peer = await stage.connect()
+    slow_down(stage, peer)
+    await stage.host.log.until("open")
+    link = stage.host.receiver.link
+    while link.write(link.wire.frame_hot(b"x" * 9000)):
+        pass
+    await peer.send("pong", b"")
+    await stage.host.log.until("pong")
+    # And it can be cut, though a close would never reach it.
+    link.abort()
+    assert stage.host.log.of("closed")
+
+
+async def test_a_socket_that_fills_up_while_opening_pauses(stage: Stage) -> None:
+    def fill(receiver: EchoReceiver) -> None:
+        while receiver.link.write(receiver.link.wire.frame_hot(b"x" * 9000)):
+            pass
+
+    if isinstance(stage.transport, MemoryTransport):
+        pytest.skip("a pipe gets its capacity after it is open")
+    stage.host.on_open = fill
+    await stage.connect()
+    await stage.host.log.until("pause")
+
+
+async def test_the_core_pauses_reading(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    link = stage.host.receiver.link
+    link.pause_reading()
+    await peer.send("text", b"later")
+    # What is ready now is handled before a round trip of another connection ends.
+    other = await stage.connect()
+    await other.send("text", b"other")
+    await other.frame()
+    assert stage.host.log.of("text") == [("text", b"other")]
+    link.resume_reading()
+    assert await peer.frame() == Got("text", b"later")
+
+
+async def test_a_close_needs_no_reading(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    link = stage.host.receiver.link
+    link.pause_reading()
+    link.close(4000, "over")
+    assert (await peer.frame()).code == 4000
+    await peer.close(4000, "")
+    assert await peer.frame() == END
+
+
+# ----------------------------------------------------------------- admission
+
+
+async def test_messages_wait_for_the_decision(stage: Stage) -> None:
+    if stage.host.undecided is None and isinstance(stage.transport, MemoryTransport):
+        stage.host.undecided = []
+        peer = await stage.connect()
+        await peer.send("text", b"early")
+    else:
+        stage.host.undecided = []
+        connecting = asyncio.ensure_future(stage.connect())
+        await stage.host.log.until("admit")
+        if stage.transport.name == "tcp":
+            peer = await connecting
+            await peer.send("text", b"early")
+    assert not stage.host.log.of("text")
+    stage.host.undecided[0](stage.host.decision())
+    if stage.transport.name == "websocket":
+        peer = await connecting
+        await peer.send("text", b"early")
+    assert await peer.frame() == Got("text", b"early")
+
+
+async def test_stop_cuts_what_is_open(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    await stage.transport.stop()
+    assert stage.host.log.of("closed") == [("closed", NO_CLOSE_FRAME, "aborted")]
+    assert await peer.frame() == END
+
+
+async def test_stop_lets_a_close_reach_its_peer(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    stage.host.receiver.link.close(CloseCode.GOING_AWAY, "draining")
+    stopping = asyncio.ensure_future(stage.transport.stop())
+    assert (await peer.frame()).code == CloseCode.GOING_AWAY
+    await peer.close(CloseCode.GOING_AWAY, "")
+    assert await peer.frame() == END
+    peer.drop()
+    await stopping
+
+
+async def test_those_who_are_in_stay_when_nobody_is_accepted(stage: Stage) -> None:
+    peer = await stage.connect()
+    await stage.host.log.until("open")
+    await stage.transport.stop_accepting()
+    with pytest.raises(ConnectionRefusedError):
+        await stage.connect()
+    await peer.send("text", b"still here")
+    assert await peer.frame() == Got("text", b"still here")
+
+
+async def test_the_address_is_known_once_it_listens(stage: Stage) -> None:
+    assert stage.transport.address.startswith(("ws://1", "wss://1", "tcp://1", "mem"))
+
+
+REFUSAL = Refusal(503, CloseCode.TRY_AGAIN_LATER, "full", retry_after=2)
