@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,9 @@ from wsprism_core import (
 from wsprism_game.party.config import PartyConfig
 from wsprism_game.party.plugin import PartyPlugin
 
+#: The first id that the seeded plugin gives.
+FIRST = "c209629f6fbed82c07cd"
+
 
 class FakeGateway:
     """A clock that a test turns, and a list of what was performed."""
@@ -31,9 +35,6 @@ class FakeGateway:
 
     def now(self) -> float:
         return self.time
-
-    def wall_ms(self) -> int:
-        return 0x1234
 
     def config(self, plugin: str) -> PartyConfig:
         assert plugin == "party"
@@ -71,7 +72,7 @@ def gateway() -> FakeGateway:
 
 @pytest.fixture
 def plugin(gateway: FakeGateway) -> PartyPlugin:
-    plugin = PartyPlugin()
+    plugin = PartyPlugin(Random(0))
     plugin.on_start(cast("Gateway", gateway))
     return plugin
 
@@ -97,7 +98,7 @@ def test_other_services_may_ask_for_a_users_party(plugin: PartyPlugin) -> None:
     assert party_of(plugin, ann) is None
     ask(plugin, ann, "create", {"max_size": 4})
     assert party_of(plugin, ann) == {
-        "id": "1234-1",
+        "id": FIRST,
         "version": 1,
         "leader": "ann",
         "members": [{"user": "ann", "status": "online"}],
@@ -114,13 +115,24 @@ def test_no_two_parties_have_one_id(plugin: PartyPlugin) -> None:
         ids.add((party_of(plugin, session) or {})["id"])
         ask(plugin, session, "leave")
     assert len(ids) == 3
+    assert {len(id) for id in ids} == {20}
+
+
+def test_two_gateways_give_no_id_twice(gateway: FakeGateway) -> None:
+    ids = set()
+    for plugin in (PartyPlugin(), PartyPlugin()):
+        plugin.on_start(cast("Gateway", gateway))
+        ann = connect(plugin, "ann")
+        ask(plugin, ann, "create")
+        ids.add((party_of(plugin, ann) or {})["id"])
+    assert len(ids) == 2
 
 
 def test_tenants_are_apart(plugin: PartyPlugin) -> None:
     ann, other = connect(plugin, "ann"), connect(plugin, "ann", "evil")
     ask(plugin, ann, "create")
     assert party_of(plugin, other) is None
-    room = "party:1234-1"
+    room = f"party:{FIRST}"
     assert plugin.check_join(ann, room) is None
     assert plugin.check_join(other, room) is False
 
@@ -143,7 +155,7 @@ def test_time_ends_invites_and_graces(
     svc, tenant, actions = gateway.done[1]
     assert (svc, tenant) == ("party", "acme")
     assert isinstance(actions, list)
-    gone = {"party": "1234-1", "reason": "expired"}
+    gone = {"party": FIRST, "reason": "expired"}
     assert actions[0] == Push("invite_gone", gone, user="cat")
 
 
@@ -154,17 +166,17 @@ def test_a_dropped_connection_is_away_until_it_resumes(plugin: PartyPlugin) -> N
     assert (party_of(plugin, ann) or {})["members"][0]["status"] == "away"
     actions = plugin.on_resume(ann)
     assert (party_of(plugin, ann) or {})["members"][0]["status"] == "online"
-    assert JoinRoom("ann1", "party:1234-1", quiet=True) in cast("list[Any]", actions)
+    assert JoinRoom("ann1", f"party:{FIRST}", quiet=True) in cast("list[Any]", actions)
 
 
 def test_a_dropped_session_ends_later(plugin: PartyPlugin) -> None:
     ann, bob = connect(plugin, "ann"), connect(plugin, "bob")
     ask(plugin, ann, "create")
     ask(plugin, ann, "invite", {"user": "bob"})
-    ask(plugin, bob, "accept", {"party": "1234-1"})
+    ask(plugin, bob, "accept", {"party": FIRST})
     plugin.on_detach(bob)
     kicked = ask(plugin, ann, "kick", {"user": "bob"})
-    assert LeaveRoom("bob1", "party:1234-1") in kicked
+    assert LeaveRoom("bob1", f"party:{FIRST}") in kicked
     assert plugin.on_close(bob) == []
 
 
@@ -172,7 +184,7 @@ def test_a_resumed_session_keeps_its_rooms(plugin: PartyPlugin) -> None:
     ann = connect(plugin, "ann")
     ask(plugin, ann, "create")
     plugin.on_detach(ann)
-    kept = FakeSession(ann.id, ann.user, rooms=("party:1234-1",))
+    kept = FakeSession(ann.id, ann.user, rooms=(f"party:{FIRST}",))
     actions = cast("list[Any]", plugin.on_resume(cast("Session", kept)))
     assert [action.type for action in actions] == ["state"]
 

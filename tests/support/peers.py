@@ -6,6 +6,7 @@ None of them reads before it is asked for a frame.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -53,6 +54,17 @@ class Peer(Protocol):
     def drop(self) -> None: ...
 
 
+async def read_to_end(peer: Peer) -> list[Got]:
+    """Answer a close as one should; return every frame up to the end."""
+    frames: list[Got] = []
+    while (got := await peer.frame()) != END:
+        frames.append(got)
+        if got.kind == "close":
+            with contextlib.suppress(ConnectionError):
+                await peer.close(got.code, "")
+    return frames
+
+
 class Stream:
     """A socket that holds little unread."""
 
@@ -70,7 +82,11 @@ class Stream:
         raw.setblocking(False)
         async with asyncio.timeout(TIMEOUT):
             loop = asyncio.get_running_loop()
-            await loop.sock_connect(raw, ("127.0.0.1", port))
+            try:
+                await loop.sock_connect(raw, ("127.0.0.1", port))
+            except OSError:
+                raw.close()
+                raise
             reader, writer = await asyncio.open_connection(
                 sock=raw,
                 limit=1024,

@@ -157,9 +157,9 @@ class EchoHost:
         self.requests.append(request)
         if self.undecided is not None:
             self.undecided.append(decided)
+            self.log.add("undecided")
         else:
             decided(self.decision())
-        self.log.add("admit")
 
     def decision(self) -> Grant | Refusal:
         return self.refusal or EchoGrant(self)

@@ -146,6 +146,14 @@ def test_after_an_error_nothing_is_taken_any_more() -> None:
     assert caught.value.frames == []
 
 
+def test_a_frame_over_the_limit_goes_on_where_the_limit_is_raised() -> None:
+    decoder = FrameDecoder(4)
+    with pytest.raises(FramingError):
+        decoder.feed(encode_frame(FrameKind.TEXT, b"12345"))
+    decoder.max_bytes = 5
+    assert decoder.feed(b"") == [(FrameKind.TEXT, b"12345")]
+
+
 def test_the_limit_may_change_between_frames_and_within_one() -> None:
     decoder = FrameDecoder(4)
     frame = encode_frame(FrameKind.TEXT, b"12345678")

@@ -63,8 +63,8 @@ const ask = {
   get: (path) => path.split(".").reduce((item, key) => item[key], wire),
   unpack: (name, text, ...at) => wire[name].unpack(bytes(text), ...at),
   unpackBuffer: (name, text, ...at) => wire[name].unpack(bytes(text).buffer, ...at),
-  unpackSlice: (name, text, from, to) =>
-    wire[name].unpack(bytes(text).subarray(from, to)),
+  unpackSlice: (name, text, from, to, ...at) =>
+    wire[name].unpack(bytes(text).subarray(from, to), ...at),
   pack: (name, values) => hex(wire[name].pack(values)),
   packTyped: (name, values, key) =>
     hex(wire[name].pack({ ...values, [key]: Uint16Array.from(values[key]) })),
@@ -285,8 +285,10 @@ def test_reading_never_leaves_the_view(node: Node) -> None:
         ("unpack", "Move", one, -1),
         ("unpack", "Move", one, -1, 21),
         ("unpackSlice", "Move", one, 0, 20),
+        ("unpackSlice", "Move", one + one, 0, 21, 21, 21),
+        ("unpackSlice", "Move", one + one, 21, 42, -21, 21),
     )
-    assert [answer.get("error") for answer in answers] == ["RangeError"] * 5
+    assert [answer.get("error") for answer in answers] == ["RangeError"] * 7
 
 
 @needs_node

@@ -1,0 +1,3 @@
+"""The `wsprism` command line: run, plugins, connect."""
+
+from __future__ import annotations

@@ -25,6 +25,7 @@ from wsprism_core.protocol.envelope import Envelope
 from wsprism_core.protocol.errors import ProtocolError, WsPrismError
 from wsprism_core.protocol.hotframe import HotFrame
 from wsprism_core.protocol.layout import CloseCode, ErrorCode
+from wsprism_core.protocol.packets import Packet
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.lanes import Delivery, Lane
 from wsprism_core.routes import Route
@@ -55,6 +56,7 @@ __all__ = (
     "Member",
     "Opcode",
     "Outbound",
+    "Packet",
     "ProtocolError",
     "Push",
     "PushFrame",

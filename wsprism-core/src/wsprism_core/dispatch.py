@@ -33,6 +33,9 @@ _log = EventLog("hooks")
 #: Set in the environment: every call of a hook is logged, without its arguments.
 TRACE_VARIABLE: Final = "WSPRISM_TRACE_HOOKS"
 
+_RETURN_RESULT: Final = "if _result is not None: return _result"
+_KEEP_RESULT: Final = "if _result is not None: _results.append(_result)"
+
 #: Takes every argument of its hook, by position.
 Function: TypeAlias = Callable[..., Any]
 #: Makes another of a plugin's function; it is given the plugin's name.
@@ -60,10 +63,9 @@ def compile_each(hook: pluggy.HookCaller) -> dict[str, Function]:
     plugins go around it. For what is one plugin's business: the messages of a service
     that it owns, results that are awaited, things that it registers.
     """
+    trace = _tracing(hook, None)
     return {
-        impl.plugin_name: _inside_wrappers(
-            hook, _alone(hook, impl, _tracing(hook, None))
-        )
+        impl.plugin_name: _inside_wrappers(hook, _alone(hook, impl, trace))
         for impl in implementations(hook)
     }
 
@@ -155,10 +157,6 @@ def _fan_out(
         return _define(hook, [*body, "return None"], scope)
     body = [line for call in calls for line in (call, _KEEP_RESULT)]
     return _define(hook, ["_results = []", *body, "return _results"], scope)
-
-
-_RETURN_RESULT: Final = "if _result is not None: return _result"
-_KEEP_RESULT: Final = "if _result is not None: _results.append(_result)"
 
 
 def _tracing(hook: pluggy.HookCaller, wrap: Wrap | None) -> Wrap | None:

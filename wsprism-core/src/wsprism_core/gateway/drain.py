@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 
 from wsprism_core.gateway.admission import Admission
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.logs import EventLog
 from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.session import SessionRegistry
 
 __all__ = ("Drain",)
@@ -27,9 +27,9 @@ class Drain:
         sessions: Who is there.
         desk: Where sessions end.
         egress: What tells clients.
+        clock: Time.
         grace: Seconds over which sessions are closed.
         chance: Where the jitter comes from.
-        sleep: Waits for some seconds.
     """
 
     def __init__(
@@ -38,18 +38,18 @@ class Drain:
         sessions: SessionRegistry,
         desk: SessionDesk,
         egress: Egress,
+        clock: Clock,
         *,
         grace: float,
         chance: random.Random,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._admission = admission
         self._sessions = sessions
         self._desk = desk
         self._egress = egress
+        self._clock = clock
         self._grace = grace
         self._chance = chance
-        self._sleep = sleep
         self._log = EventLog("drain")
 
     async def run(self) -> None:
@@ -67,3 +67,11 @@ class Drain:
             for session in waiting[start : start + size]:
                 self._desk.end(session, CloseCode.GOING_AWAY, "draining")
         self._log.info("drain_finished", left=len(self._sessions))
+
+    async def _sleep(self, seconds: float) -> None:
+        woken = asyncio.Event()
+        timer = self._clock.after(seconds, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()

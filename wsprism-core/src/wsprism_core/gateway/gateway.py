@@ -208,6 +208,7 @@ class Gateway:
             self.sessions,
             self._desk,
             egress,
+            clock,
             grace=settings.drain_grace_ms / 1000,
             chance=chance,
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsprism_core.actions import Actions
-from wsprism_core.dispatch import Function, Wrap, compile_hook
+from wsprism_core.dispatch import Function, compile_hook
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
 from wsprism_core.plugins import PluginSet
@@ -42,14 +42,13 @@ class EventHooks:
         self._services = services
         self._egress = egress
         self._failures = failures
-        hook = plugins.hook
-        self._check_join = compile_hook(hook("check_join"))
-        self._check_message = compile_hook(hook("check_message"))
-        self._open = compile_hook(hook("on_open"), self._isolated("on_open"))
-        self._join = compile_hook(hook("on_join"), self._isolated("on_join"))
-        self._leave = compile_hook(hook("on_leave"), self._isolated("on_leave"))
-        self._close = compile_hook(hook("on_close"), self._isolated("on_close"))
-        self.checks_messages = bool(hook("check_message").get_hookimpls())
+        self._check_join = self._compile_check(plugins, "check_join")
+        self._check_message = self._compile_check(plugins, "check_message")
+        self._open = self._compile_event(plugins, "on_open")
+        self._join = self._compile_event(plugins, "on_join")
+        self._leave = self._compile_event(plugins, "on_leave")
+        self._close = self._compile_event(plugins, "on_close")
+        self.checks_messages = bool(plugins.hook("check_message").get_hookimpls())
 
     def check_join(self, session: Session, room: str) -> None:
         """Ask whether a session may join a room.
@@ -57,7 +56,7 @@ class EventHooks:
         Raises:
             ProtocolError: It may not.
         """
-        if self._asked("check_join", self._check_join, session, room) is False:
+        if self._check_join(session, room) is False:
             raise ProtocolError(ErrorCode.NOT_ALLOWED, "you may not join this room")
 
     def check_message(self, session: Session, message: Envelope) -> Envelope:
@@ -66,14 +65,13 @@ class EventHooks:
         Raises:
             ProtocolError: It may not.
         """
-        answer = self._asked("check_message", self._check_message, session, message)
-        if answer is None:
+        rewritten: Envelope | None = self._check_message(session, message)
+        if rewritten is None:
             return message
-        rewritten: Envelope = answer
         if (rewritten.svc, rewritten.type) != (message.svc, message.type):
             error = ValueError("a rewritten message keeps its svc and type")
             self._failures.note("check_message", "check_message", error)
-            raise ProtocolError(ErrorCode.INTERNAL, "the message could not be checked")
+            raise _check_failed()
         return rewritten
 
     def on_open(self, session: Session) -> None:
@@ -92,43 +90,59 @@ class EventHooks:
         """A session is over."""
         self._perform(self._close(session, code, reason), session.tenant)
 
-    def _asked(self, name: str, hook: Function, *args: Any) -> Any:
-        """Ask a hook that may say no; where it fails, the answer is no."""
-        try:
-            return hook(*args)
-        except ProtocolError:
-            raise
-        except STOPS_THE_PROCESS:
-            raise
-        except BaseException as error:
-            self._failures.note(name, name, error)
-            raise ProtocolError(
-                ErrorCode.INTERNAL, "a check of this message failed"
-            ) from error
+    def _compile_check(self, plugins: PluginSet, name: str) -> Function:
+        """Compile a hook that may say no; where it fails, the answer is no."""
 
-    def _isolated(self, hook: str) -> Wrap:
-        """Return a transform that keeps a plugin's failure to itself."""
-
-        def wrap(plugin: str, function: Function) -> Function:
-            def isolated(*args: Any) -> tuple[str, Actions] | None:
+        def guard(plugin: str, function: Function) -> Function:
+            def guarded(*args: Any) -> Any:
                 try:
-                    actions = function(*args)
+                    return function(*args)
+                except (ProtocolError, *STOPS_THE_PROCESS):
+                    raise
+                except BaseException as error:
+                    self._failures.note(plugin, name, error)
+                    raise _check_failed() from error
+
+            return guarded
+
+        # The outer guard is for hook wrappers, which go around the plugins' own.
+        return guard("a wrapper", compile_hook(plugins.hook(name), guard))
+
+    def _compile_event(self, plugins: PluginSet, name: str) -> Function:
+        """Compile a hook that fans out; a plugin's failure stays its own."""
+
+        def guard(plugin: str, function: Function) -> Function:
+            def guarded(*args: Any) -> Any:
+                try:
+                    return function(*args)
                 except STOPS_THE_PROCESS:
                     raise
                 except BaseException as error:
-                    self._failures.note(plugin, hook, error)
+                    self._failures.note(plugin, name, error)
                     return None
+
+            return guarded
+
+        def attribute(plugin: str, function: Function) -> Function:
+            call = guard(plugin, function)
+
+            def attributed(*args: Any) -> tuple[str, Actions] | None:
+                actions = call(*args)
                 return None if actions is None else (plugin, actions)
 
-            return isolated
+            return attributed
 
-        return wrap
+        return guard("a wrapper", compile_hook(plugins.hook(name), attribute))
 
-    def _perform(self, results: list[tuple[str, Actions]], tenant: str) -> None:
-        for plugin, actions in results:
+    def _perform(self, results: list[tuple[str, Actions]] | None, tenant: str) -> None:
+        for plugin, actions in results or ():
             try:
                 self._egress.perform(actions, self._services[plugin], tenant)
             except STOPS_THE_PROCESS:
                 raise
             except BaseException as error:
                 self._failures.note(plugin, "actions", error)
+
+
+def _check_failed() -> ProtocolError:
+    return ProtocolError(ErrorCode.INTERNAL, "a check of this message failed")

@@ -104,7 +104,8 @@ def load_json(payload: bytes, max_depth: int = MAX_DEPTH) -> Any:
         value = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"bad JSON: {error.msg} at character {error.pos}") from None
-    _check_depth(value, payload, max_depth)
+    if len(payload) > 2 * max_depth:  # each level takes two brackets
+        _check_depth(value, payload, max_depth)
     return value
 
 
@@ -124,15 +125,15 @@ def load_msgpack(payload: bytes, max_depth: int = MAX_DEPTH) -> Any:
         # Some of msgpack's errors have no text.
         reason = str(error) or type(error).__name__
         raise Malformed(f"bad MessagePack: {reason}") from None
-    _check_depth(value, text, max_depth)
+    if len(text) > 2 * max_depth:
+        _check_depth(value, text, max_depth)
     return value
 
 
 def _check_depth(value: Any, text: bytes, max_depth: int) -> None:
     """Refuse a value, of which `text` is the JSON, that nests too deep."""
-    # Most messages are too short or have too few brackets for it.
-    if len(text) <= max_depth or text.count(b"{") + text.count(b"[") <= max_depth:
-        return
+    if text.count(b"{") + text.count(b"[") <= max_depth:
+        return  # as most messages
     level = [value]
     for _ in range(max_depth):
         level = [

@@ -192,56 +192,56 @@ def decode_outbound_msgpack(payload: bytes) -> dict[str, Any]:
 
 
 def _read_inbound(fields: Any) -> Envelope:
+    """Return the envelope that decoded fields make.
+
+    It runs for every message, so the helpers are called for what looks wrong only.
+    Types are compared exactly: `true` is no integer here, and the codecs make no
+    subclasses. A field that is null is present, and of the wrong type.
+    """
     try:
-        return _checked(fields)
+        if type(fields) is not dict:
+            raise Malformed("the message is no object")
+        version = fields.get("v", PROTOCOL_VERSION)
+        if version != PROTOCOL_VERSION or type(version) is not int:
+            _check_version(fields)
+        if not fields.keys() <= _INBOUND_FIELDS:
+            raise Malformed(f"unknown field {_unknown_field(fields)}")
+        svc = fields.get("svc")
+        kind = fields.get("type")
+        if type(svc) is not str or type(kind) is not str:
+            raise Malformed("svc or type is missing or no string")
+        room = seq = None
+        flags = 0
+        if "room" in fields:
+            room = fields["room"]
+            if type(room) is not str:
+                raise Malformed("room is no string")
+        if "seq" in fields:
+            seq = fields["seq"]
+            if type(seq) is not int or not 0 <= seq <= MAX_SAFE_INTEGER:
+                raise Malformed("seq is no integer from 0 to 2^53-1")
+        if "flags" in fields:
+            flags = fields["flags"]
+            if type(flags) is not int or not 0 <= flags <= MAX_U32:
+                raise Malformed("flags is no unsigned 32-bit integer")
+        # All types are right: what is refused from here on is no strike.
+        if room is not None and not _matches_room_name(room):
+            raise ProtocolError(ErrorCode.BAD_REQUEST, "bad room name")
+        if flags & _ACK_REQUESTED and seq is None:
+            raise ProtocolError(ErrorCode.BAD_REQUEST, "ACK_REQUESTED needs a seq")
     except ProtocolError as error:
         error.ref = _legible_seq(fields)
         raise
+    return Envelope(svc, kind, room, seq, flags, fields.get("data"))
 
 
 def _read_outbound(fields: Any) -> dict[str, Any]:
     if type(fields) is not dict:
         raise Malformed("the message is no object")
     _check_version(fields)
-    _required(fields, "svc")
-    _required(fields, "type")
+    if type(fields.get("svc")) is not str or type(fields.get("type")) is not str:
+        raise Malformed("svc or type is missing or no string")
     return fields
-
-
-def _checked(fields: Any) -> Envelope:
-    """Return the envelope that decoded fields make.
-
-    Types are compared exactly: `true` is no integer here, and the codecs make no
-    subclasses. A field that is null is present, and of the wrong type.
-    """
-    if type(fields) is not dict:
-        raise Malformed("the message is no object")
-    if "v" in fields:
-        _check_version(fields)
-    if not fields.keys() <= _INBOUND_FIELDS:
-        raise Malformed(f"unknown field {_unknown_field(fields)}")
-    svc = _required(fields, "svc")
-    kind = _required(fields, "type")
-    room = seq = None
-    flags = 0
-    if "room" in fields:
-        room = fields["room"]
-        if type(room) is not str:
-            raise Malformed("room is no string")
-    if "seq" in fields:
-        seq = fields["seq"]
-        if type(seq) is not int or not 0 <= seq <= MAX_SAFE_INTEGER:
-            raise Malformed("seq is no integer from 0 to 2^53-1")
-    if "flags" in fields:
-        flags = fields["flags"]
-        if type(flags) is not int or not 0 <= flags <= MAX_U32:
-            raise Malformed("flags is no unsigned 32-bit integer")
-    # All types are right: what is refused from here on is no strike.
-    if room is not None and not _matches_room_name(room):
-        raise ProtocolError(ErrorCode.BAD_REQUEST, "bad room name")
-    if flags & _ACK_REQUESTED and seq is None:
-        raise ProtocolError(ErrorCode.BAD_REQUEST, "ACK_REQUESTED needs a seq")
-    return Envelope(svc, kind, room, seq, flags, fields.get("data"))
 
 
 def _check_version(fields: Mapping[str, Any]) -> None:
@@ -252,13 +252,6 @@ def _check_version(fields: Mapping[str, Any]) -> None:
         raise ProtocolError(
             ErrorCode.UNSUPPORTED_VERSION, f"v is not {PROTOCOL_VERSION}"
         )
-
-
-def _required(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if type(value) is not str:
-        raise Malformed(f"{name} is missing or no string")
-    return value
 
 
 def _unknown_field(fields: Mapping[str, Any]) -> str:

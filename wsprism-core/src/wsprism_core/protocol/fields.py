@@ -118,7 +118,7 @@ class Field:
     def __str__(self) -> str:
         text = self.type if self.count is None else f"{self.type}[{self.count}]"
         if self.places is not None:
-            text += f", {self.places} decimal places"
+            text += f", {self.places} decimal place{'s' * (self.places > 1)}"
         if self.bits is not None:
             text += f", bits {' '.join(self.bits)}"
         return f"{text}, optional" if self.optional else text

@@ -107,7 +107,8 @@ class FrameDecoder:
 
         Raises:
             FramingError: A length of 0 or above the limit, or an unknown kind; as soon
-                as its bytes are there, and again at every call after that.
+                as its bytes are there, and again at every call until `max_bytes` has
+                room for it.
         """
         buffer = self._buffer
         buffer += data

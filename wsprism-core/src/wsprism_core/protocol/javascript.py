@@ -54,8 +54,7 @@ export function toDecimal(mantissa, places) {
 /** The mantissa of a decimal text, as a BigInt: ("1.5", 3) is 1500n. Never rounds. */
 export function toMantissa(text, places) {
   const match = /^([+-]?)([0-9]+)(?:[.]([0-9]+?)0*)?$/.exec(text);
-  const [, sign, whole, part] = match ?? [];
-  const decimals = part === undefined || part === "0" ? "" : part;
+  const [, sign, whole, decimals = ""] = match ?? [];
   if (!match || decimals.length > places) {
     throw new RangeError(`${text} is no decimal of ${places} places`);
   }

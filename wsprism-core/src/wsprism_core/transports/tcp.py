@@ -32,7 +32,7 @@ class TcpLink(StreamLink):
         home: The transport that accepted it.
     """
 
-    __slots__ = ("_decoder", "_early", "_partial")
+    __slots__ = ("_deaf", "_decoder", "_early", "_partial")
 
     wires = TCP_WIRES
 
@@ -40,6 +40,8 @@ class TcpLink(StreamLink):
         super().__init__(home, TCP_WIRES["json"])
         self._decoder = FrameDecoder(0)
         self._partial = 0
+        # Once what comes is not understood any more, it is not kept either.
+        self._deaf = False
         # What comes before the host has decided; None once it has.
         self._early: bytearray | None = bytearray()
 
@@ -61,6 +63,7 @@ class TcpLink(StreamLink):
     def data_received(self, data: bytes) -> None:
         """Take frames apart; whole messages reach the receiver from within."""
         if self._over is not None:
+            self._look_for_close(data)
             return
         if self._early is not None:
             # Reading starts after `connection_made` whatever that says about it.
@@ -91,6 +94,7 @@ class TcpLink(StreamLink):
         assert receiver is not None
         if kind is FrameKind.CLOSE:
             self.close(*decode_close(payload))
+            self._close_socket()
             return
         is_control = kind is FrameKind.PING or kind is FrameKind.PONG
         if is_control and self._one_control_too_many():
@@ -117,8 +121,25 @@ class TcpLink(StreamLink):
     def _late(self) -> None:
         self.close(CloseCode.TRY_AGAIN_LATER, "not decided in time")
 
+    def _look_for_close(self, data: bytes) -> None:
+        """Read on, after our close, for the peer's."""
+        if self._deaf:
+            return
+        try:
+            frames = read_frames(self._decoder, data)
+            if any(kind is FrameKind.CLOSE for kind, _ in frames):
+                self._close_socket()
+        except FramingError:
+            self._deaf = True
+
+    def _close_socket(self) -> None:
+        """Close the socket once all is written; both closes are exchanged."""
+        if self._socket is not None:
+            self._socket.close()
+
     def _fail(self, code: int, reason: str) -> None:
         """End because of what the peer sent or failed to send."""
+        self._deaf = True
         self.close(code, reason)
 
     def _send_close(self, code: int, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random, SystemRandom
 from typing import Any, Final
 
 from wsprism_core import (
@@ -21,20 +22,26 @@ __all__ = ("PartyPlugin",)
 
 #: How often invites and graces are looked after, in seconds.
 EXPIRY_INTERVAL: Final = 1.0
+#: How much chance is in a party's id.
+ID_BITS: Final = 80
 
 
 class PartyPlugin:
-    """Parties, one service per tenant."""
+    """Parties, one service per tenant.
+
+    Args:
+        random: Where parties' ids come from; a seeded one issues the same ids again.
+    """
 
     name = "party"
     wsprism_api = 1
 
-    def __init__(self) -> None:
+    def __init__(self, random: Random | None = None) -> None:
         self._gateway: Gateway
         self._config: PartyConfig
         self._expiry: Timer
         self._services: dict[str, PartyService] = {}
-        self._ids = 0
+        self._random = random or SystemRandom()
 
     @hookimpl
     def register_services(self) -> Service:
@@ -106,7 +113,6 @@ class PartyPlugin:
         return service
 
     def _new_id(self) -> str:
-        # The time keeps ids apart over restarts: a party's room may outlive the party
-        # in a stored history, and no other party may come to it.
-        self._ids += 1
-        return f"{self._gateway.wall_ms():x}-{self._ids:x}"
+        # A party's room may outlive the party in a stored history, and no other party,
+        # of another gateway or after a restart, may come to it.
+        return f"{self._random.getrandbits(ID_BITS):0{ID_BITS // 4}x}"

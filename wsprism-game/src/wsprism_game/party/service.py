@@ -1,9 +1,8 @@
 """The rules of parties: state in, actions out.
 
 A user is in at most one party. A party has at least one member, one of them leads, and
-whoever changes anything changes its version by one. An invite is good, and a member
-without a connection keeps its place, until `expire` says otherwise; nothing ends by
-merely being late.
+its version grows by one with each change. An invite is good, and a member without a
+connection keeps its place, until `expire` ends them: what members were shown holds.
 """
 
 from __future__ import annotations

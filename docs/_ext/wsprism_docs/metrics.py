@@ -1,0 +1,62 @@
+"""The metrics, as the gateway exposes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from wsprism_core import metrics
+from wsprism_docs.generated import GeneratedDirective, code, table
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+__all__ = ("MetricTable",)
+
+
+class MetricTable(GeneratedDirective):
+    """Every metric; the body says what each is good for."""
+
+    reads = (metrics,)
+    required_arguments = 0
+
+    def markdown(self) -> Iterable[str]:
+        """Yield a table of name, kind, labels and meaning."""
+        families = list(_families())
+        said = self.meanings(_exposed(family) for family in families)
+        rows = (
+            (
+                code(_exposed(family)),
+                family.type,
+                ", ".join(map(code, family.samples[0].labels)),
+                said[_exposed(family)],
+            )
+            for family in families
+        )
+        return table(("metric", "kind", "labels", "meaning"), rows)
+
+
+def _families() -> Iterator[Metric]:
+    """Yield every metric with one sample, for its labels."""
+    counted = metrics.Metrics()
+    counted.messages["t", "s", "text"] = 1
+    counted.errors["t", "c"] = 1
+    counted.handshakes["t", "o"] = 1
+    counted.closes[1000] = 1
+    counted.plugin_failures["p", "h"] = 1
+    counted.plugin_counts["c"] = 1
+    readings = metrics.Readings(
+        sessions=lambda: {"t": 1},
+        rooms=lambda: 1,
+        lanes=lambda: {"control": (1, 1, 1, 1)},
+        insecure=lambda: {"s": True},
+    )
+    text, _ = metrics.render(counted, readings)
+    yield from text_string_to_metric_families(text.decode())
+
+
+def _exposed(family: Metric) -> str:
+    """Return the name in the exposition."""
+    return family.samples[0].name

@@ -1,0 +1,118 @@
+"""Schemas in words: what a key or a field of `data` may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic import TypeAdapter
+
+__all__ = ("DataField", "DataObject", "objects_of", "type_text")
+
+Schema = Mapping[str, Any]
+
+_MAX_SAFE: Final = 2**53 - 1
+
+
+class DataField(NamedTuple):
+    """One field of an object."""
+
+    name: str
+    type: str
+    required: bool
+    meaning: str
+
+
+class DataObject(NamedTuple):
+    """An object that stands in `data`, or within one that does."""
+
+    name: str
+    fields: tuple[DataField, ...]
+
+
+def objects_of(schema: Any) -> list[DataObject]:
+    """Return the objects that a schema is made of, the outermost first."""
+    root = TypeAdapter(schema).json_schema()
+    defs = root.get("$defs", {})
+    found: dict[str, DataObject] = {}
+    waiting = [root]
+    while waiting:
+        one = waiting.pop(0)
+        if "properties" in one and one["title"] not in found:
+            found[one["title"]] = DataObject(one["title"], tuple(_fields(one, defs)))
+        waiting += [
+            inner
+            for key in ("anyOf", "oneOf", "items")
+            for inner in _as_list(one.get(key))
+        ]
+        waiting += one.get("properties", {}).values()
+        if "$ref" in one and (name := _ref(one)) not in found:
+            waiting.append(defs[name])
+    return list(found.values())
+
+
+def type_text(schema: Schema, defs: Mapping[str, Schema]) -> str:
+    """Return what a value may be, in a few words."""
+    if "$ref" in schema:
+        inner = defs[_ref(schema)]
+        return type_text(inner, defs) if "enum" in inner else _ref(schema)
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return " or ".join(f"`{each}`" for each in schema["enum"])
+    either = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    if either:
+        return " or ".join(type_text(each, defs) for each in either)
+    kind = schema.get("type", "any value")
+    if kind == "array":
+        return f"list of {type_text(schema.get('items', {}), defs)}"
+    if kind == "object":
+        return "mapping"
+    bounds = _bounds(schema, kind)
+    return f"{_WORDS.get(kind, kind)}{', ' if bounds else ''}{bounds}"
+
+
+_WORDS: Final = {"boolean": "true or false"}
+
+
+def _bounds(schema: Schema, kind: str) -> str:
+    if kind == "string":
+        low, high = schema.get("minLength"), schema.get("maxLength")
+        if low is None and high is None:
+            return ""
+        return f"{low or 0} to {high} characters" if high else "not empty"
+    low = schema.get("minimum")
+    high = schema.get("maximum")
+    if "exclusiveMinimum" in schema:
+        low = f"more than {schema['exclusiveMinimum']}"
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f"{low} or more" if not str(low).startswith("more") else str(low)
+    return f"{low} to {'2^53-1' if high == _MAX_SAFE else high}"
+
+
+def _fields(schema: Schema, defs: Mapping[str, Schema]) -> Iterator[DataField]:
+    meanings = _attributes(schema.get("description", ""))
+    required = schema.get("required", ())
+    for name, inner in schema["properties"].items():
+        text = type_text(inner, defs)
+        yield DataField(name, text, name in required, meanings.get(name, ""))
+
+
+def _attributes(description: str) -> dict[str, str]:
+    """Return the section `Attributes:` of a docstring, by name."""
+    _, _, section = description.partition("Attributes:\n")
+    found = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", section, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def _ref(schema: Schema) -> str:
+    return str(schema["$ref"]).rpartition("/")[2]
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,152 @@
+"""One service, from its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from wsprism_core import Inbound, Opcode, Outbound, Service
+from wsprism_core.plugins import PluginSet
+from wsprism_docs.generated import GeneratedDirective, code, table
+from wsprism_docs.schemas import objects_of
+
+__all__ = ("ServiceReference",)
+
+
+class ServiceReference(GeneratedDirective):
+    """Everything that a plugin's one service declares; the argument is its name."""
+
+    has_content = False
+
+    def markdown(self) -> Iterable[str]:
+        """Yield what goes in, what comes out, and what it counts and offers."""
+        (plugin,) = PluginSet.load([self.arguments[0]]).loaded
+        (service,) = plugin.services
+        yield f"{service.summary}. From {code(plugin.distribution)}."
+        yield from _facts(service)
+        yield from _inbound(service)
+        yield from _outbound(service)
+        yield from _opcodes(service)
+        yield from _counters(service)
+
+
+def _facts(service: Service) -> Iterable[str]:
+    rows = [
+        ("`svc`", code(service.name)),
+        ("`svc_id`", "none" if service.svc_id is None else service.svc_id),
+        ("lane", code(service.lane)),
+    ]
+    if service.offers:
+        rows.append(("offers", ", ".join(map(code, service.offers))))
+    return table(("", ""), rows)
+
+
+def _inbound(service: Service) -> Iterator[str]:
+    if not service.inbound:
+        return
+    yield "**Messages from clients**"
+    rows = (
+        (
+            code(kind.name),
+            kind.summary,
+            code(kind.room.value),
+            code(kind.lane or service.lane),
+        )
+        for kind in service.inbound
+    )
+    yield from table(("type", "meaning", "room", "answers ride"), rows)
+    yield from _data(service.inbound)
+
+
+def _outbound(service: Service) -> Iterator[str]:
+    if not service.outbound:
+        return
+    yield "**Messages to clients**"
+    rows = (
+        (
+            code(kind.name),
+            kind.summary,
+            code(kind.lane or service.lane),
+            code(kind.delivery.value),
+            "yes" if kind.recoverable else "no",
+        )
+        for kind in service.outbound
+    )
+    yield from table(("type", "meaning", "lane", "delivery", "recoverable"), rows)
+    yield from _data(service.outbound)
+
+
+def _data(kinds: Iterable[Inbound] | Iterable[Outbound]) -> Iterator[str]:
+    """Yield a table for each object in the `data` of some message types."""
+    users: dict[str, list[str]] = {}
+    shown = {}
+    for kind in kinds:
+        if kind.schema is not None:
+            for place, each in enumerate(objects_of(kind.schema)):
+                shown[each.name] = each
+                users.setdefault(each.name, []).extend([kind.name] if not place else [])
+    for name, each in shown.items():
+        of = ", ".join(map(code, users[name]))
+        yield f"`data` of {of}:" if of else f"{code(name)} within it:"
+        rows = (
+            (
+                code(field.name),
+                field.type,
+                "required" if field.required else "optional",
+                field.meaning,
+            )
+            for field in each.fields
+        )
+        yield from table(("field", "type", "", "meaning"), rows)
+
+
+def _opcodes(service: Service) -> Iterator[str]:
+    if not service.opcodes:
+        return
+    yield "**Hot frames**"
+    rows = []
+    for _, group in groupby(service.opcodes, key=_alike):
+        first, *others = group
+        last = others[-1] if others else first
+        number = f"{first.number}-{last.number}" if others else f"{first.number}"
+        name = f"{first.name} to {last.name}" if others else first.name
+        rows.append(
+            (
+                number,
+                code(name),
+                first.summary,
+                "both" if first.inbound else "out",
+                code(first.room.value),
+                code(first.delivery.value),
+            )
+        )
+    yield from table(
+        ("opcode", "name", "meaning", "direction", "room", "delivery"), rows
+    )
+    for opcode in service.opcodes:
+        if opcode.layout is not None:
+            sizes = " or ".join(map(str, opcode.layout.sizes))
+            yield f"The payload of {code(opcode.name)}, {sizes} bytes:"
+            fields = opcode.layout.fields.items()
+            yield from table(
+                ("field", "type"), ((code(name), field) for name, field in fields)
+            )
+
+
+def _alike(opcode: Opcode) -> tuple[object, ...]:
+    """Return what must be equal for opcodes to share a row."""
+    return (
+        opcode.summary,
+        opcode.inbound,
+        opcode.layout,
+        opcode.room,
+        opcode.lane,
+        opcode.delivery,
+    )
+
+
+def _counters(service: Service) -> Iterator[str]:
+    if service.counters:
+        yield "**Counters**"
+        rows = ((code(name), help) for name, help in service.counters.items())
+        yield from table(("counter", "meaning"), rows)

@@ -1,0 +1,91 @@
+"""The program: its commands, and those that plugins add.
+
+The commands of this package are listed here with the module that each is in; plugins are
+loaded only for a command that is none of these. So `wsprism --help` imports no plugin,
+and does not list their commands; `wsprism plugins` does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+from wsprism_cli.terminal import fail
+
+__all__ = ("BUILT_IN", "cli", "main")
+
+#: The commands of this package: in `wsprism_cli.NAME`, the attribute `NAME`.
+BUILT_IN: Final = ("run", "connect", "plugins")
+
+_EPILOG: Final = """\b
+Try it in two terminals:
+  wsprism run                          everything installed, on 127.0.0.1:8080
+  wsprism connect --ticket dev:ann     talk to it; /help says how
+
+\b
+More of it:
+  wsprism run --plugins chat,party --port 9000
+  wsprism run --config wsprism.yaml
+  wsprism plugins                      what is installed, and its commands
+"""
+
+
+class Program(click.Group):
+    """Finds commands by name and imports no others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of this package's commands."""
+        return list(BUILT_IN)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command of this package, or else of a plugin."""
+        if cmd_name in BUILT_IN:
+            module = import_module(f"wsprism_cli.{cmd_name}")
+            command: click.Command = getattr(module, cmd_name)
+            return command
+        from wsprism_cli.plugin_commands import find_command
+
+        return find_command(cmd_name)
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    for name in ("wsprism-core", "wsprism-cli"):
+        click.echo(f"{name} {version(name)}")
+    ctx.exit()
+
+
+@click.group(
+    cls=Program,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the versions and exit.",
+)
+def cli() -> None:
+    """WsPrism, a realtime gateway.
+
+    One WebSocket carries messages that must arrive, such as chat, and signals that
+    must be new, such as game input. What it does is up to plugins, which are installed
+    with pip.
+    """
+
+
+def main() -> int:
+    """Run the program; return its exit code: 2 for usage, 1 for a failure."""
+    try:
+        cli(prog_name="wsprism")
+    except KeyboardInterrupt:
+        fail("interrupted", 1)
+    return 0

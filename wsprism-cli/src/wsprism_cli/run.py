@@ -1,0 +1,92 @@
+"""`wsprism run`: a gateway until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from wsprism_cli.terminal import fail
+from wsprism_core.options import RUN_OPTIONS, Option, OptionError, run_options
+
+if TYPE_CHECKING:
+    from wsprism_core.gateway import Gateway
+
+__all__ = ("run",)
+
+
+class _Parsed(click.ParamType):
+    """A value that the table knows how to parse."""
+
+    def __init__(self, option: Option) -> None:
+        self._option = option
+        self.name = option.name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        try:
+            return self._option.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _from_table(command: Callable[..., None]) -> Callable[..., None]:
+    """Add every option of the table to a command."""
+    for option in reversed(RUN_OPTIONS):
+        if option.metavar is None:
+            add = click.option(option.flag, option.name, is_flag=True, help=option.help)
+        else:
+            add = click.option(
+                option.flag,
+                option.name,
+                metavar=option.metavar,
+                type=_Parsed(option),
+                help=option.help,
+            )
+        command = add(command)
+    return command
+
+
+@click.command(short_help="Run a gateway until Ctrl-C.")
+@_from_table
+@click.pass_context
+def run(ctx: click.Context, **values: Any) -> None:
+    """Run a gateway until Ctrl-C.
+
+    Without a configuration file it is open to whoever is on this machine: one tenant
+    named "default", where the ticket dev:ann is user:ann.
+
+    \b
+    Examples:
+      wsprism run
+      wsprism run --plugins chat,party --port 9000
+      wsprism run --config wsprism.yaml --tcp-port 9001
+    """
+    # What was not given is left to the environment and the defaults.
+    given = {
+        name: value
+        for name, value in values.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    try:
+        options = run_options(given, os.environ)
+    except OptionError as error:
+        fail(str(error), 2)
+
+    from wsprism_core.runner import RunError, prepare, serve
+
+    def started(gateway: Gateway) -> None:
+        if not options.log_json:
+            from wsprism_cli.panel import show
+
+            show(prepared, gateway)
+
+    try:
+        prepared = prepare(options)
+        ctx.exit(serve(prepared, started=started))
+    except RunError as error:
+        fail(str(error), error.exit_code)

@@ -1,0 +1,343 @@
+"""Running a gateway from the command line: check everything, serve, stop cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from wsprism_core import logs
+from wsprism_core.clock import LoopClock
+from wsprism_core.config import Config, load_config, out_of_the_box
+from wsprism_core.dispatch import compile_each
+from wsprism_core.gateway import Gateway
+from wsprism_core.logs import EventLog
+from wsprism_core.options import RunOptions
+from wsprism_core.plugins import PluginSet
+from wsprism_core.protocol.errors import WsPrismError
+from wsprism_core.protocol.layout import WEBSOCKET_PATH
+from wsprism_core.signals import StopSignals, unless
+from wsprism_core.transports.port import Host, Transport
+from wsprism_core.transports.tcp import TcpTransport
+from wsprism_core.transports.websocket import WebSocketTransport
+
+__all__ = ("Prepared", "RunError", "is_loopback", "prepare", "serve", "summary")
+
+_log = EventLog("runner")
+
+#: Services that the core answers itself; an allowlist may always name them.
+_BUILT_IN: Final = ("room", "sys", "*")
+_DEVELOPMENT: Final = (
+    "DEVELOPMENT TICKETS ARE ON: whoever reaches this gateway may be anybody "
+    "(the ticket dev:ann is user:ann). Never in production."
+)
+
+
+class RunError(WsPrismError):
+    """The gateway does not run; the text is for the person at the terminal.
+
+    Attributes:
+        exit_code: 2 where the command, the configuration or the choice of plugins is
+            wrong, 1 where what was asked for failed.
+    """
+
+    def __init__(self, text: str, *, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A gateway that may be started: everything that can be checked before is checked.
+
+    Args:
+        options: What was asked for.
+        config: The file's, or what runs without one.
+        plugins: What is loaded.
+        host: Where to listen: a name or an address, without brackets.
+        port: Where to listen; 0 takes a free one.
+        development: Whether development tickets are good.
+        alarm: What must be said loudly at the start; empty where nothing must.
+        warnings: What should be said at the start, one line each.
+    """
+
+    options: RunOptions
+    config: Config
+    plugins: PluginSet
+    host: str
+    port: int
+    development: bool
+    alarm: str
+    warnings: tuple[str, ...]
+
+
+def prepare(options: RunOptions) -> Prepared:
+    """Set up the logs, read the configuration and load the plugins.
+
+    Raises:
+        RunError: The configuration cannot be used, a plugin cannot be had, or
+            development tickets would be good for other machines.
+    """
+    logs.configure(options.log_level, json=options.log_json)
+    try:
+        config = load_config(options.config) if options.config else out_of_the_box()
+        plugins = PluginSet.load(options.plugins)
+    except WsPrismError as error:
+        raise RunError(str(error), exit_code=2) from error
+    host, _, port = config.gateway.listen.rpartition(":")
+    host = options.host or host.removeprefix("[").removesuffix("]")
+    development = options.dev or options.config is None
+    alarm = _DEVELOPMENT if development else ""
+    if development and not is_loopback(host):
+        if not options.allow_insecure_dev:
+            raise _insecure(host)
+        alarm += f" INSECURE: other machines reach {host}."
+    return Prepared(
+        options=options,
+        config=config,
+        plugins=plugins,
+        host=host,
+        port=int(port) if options.port is None else options.port,
+        development=development,
+        alarm=alarm,
+        warnings=(*_idle_patterns(config, plugins), *_closed(config, plugins, options)),
+    )
+
+
+def serve(
+    prepared: Prepared, *, started: Callable[[Gateway], None] | None = None
+) -> int:
+    """Run a gateway until SIGINT or SIGTERM; a second signal skips the draining.
+
+    Args:
+        prepared: What to run.
+        started: Called once it listens, to say so.
+
+    Returns:
+        The exit code, 0: it stopped as it was told to.
+
+    Raises:
+        RunError: The plugins do not go together, one did not start, or an address
+            cannot be listened on.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(prepared, started))
+
+
+def summary(prepared: Prepared, gateway: Gateway) -> tuple[tuple[str, str], ...]:
+    """Return what to say of a gateway that listens: labels and values, for people."""
+    plugins = [
+        f"{info.name} {info.version or ''}".rstrip() for info in prepared.plugins.loaded
+    ]
+    tenants = [tenant.id for tenant in prepared.config.tenants]
+    return (
+        *(("listening", address) for address in _addresses(gateway)),
+        ("plugins", ", ".join(plugins) or "none"),
+        ("tenants", ", ".join(tenants)),
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nothing but this machine reaches an address or name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        # Any other name may mean any address; this one may not (RFC 6761, 6.3).
+        return host.lower() == "localhost"
+
+
+# ------------------------------------------------------------------------ checking
+
+
+def _insecure(host: str) -> RunError:
+    return RunError(
+        "development tickets let anybody be anybody, so they are for loopback addresses"
+        f" only, and {host} is none: listen on 127.0.0.1, run a --config FILE without"
+        " --dev, or insist with --allow-insecure-dev",
+        exit_code=2,
+    )
+
+
+def _idle_patterns(config: Config, plugins: PluginSet) -> Iterator[str]:
+    """Yield a line for each pattern of an allowlist that lets nothing pass."""
+    services = [service for info in plugins.loaded for service in info.services]
+    names = {*_BUILT_IN, *(service.name for service in services)}
+    ids = {"*", *(str(one.svc_id) for one in services if one.svc_id is not None)}
+    for tenant in config.tenants:
+        policy = tenant.policy
+        for key, patterns, known in (
+            ("ext_allowlist", policy.ext_allowlist, names),
+            ("hot_allowlist", policy.hot_allowlist, ids),
+        ):
+            for pattern in patterns:
+                owner = pattern.partition(":")[0]
+                if owner not in known:
+                    yield (
+                        f"tenant {tenant.id!r}: {key} has {pattern!r}, but no plugin"
+                        f" that is loaded owns the service {owner!r}"
+                    )
+
+
+def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator[str]:
+    """Yield a line for each tenant that nobody can connect to."""
+    if options.dev or options.config is None:
+        return
+    if any("authenticate" in info.hooks for info in plugins.loaded):
+        return
+    for tenant in config.tenants:
+        yield (
+            f"tenant {tenant.id!r} has no source of tickets: every handshake will get"
+            " 401 (load a plugin that authenticates, or try it out with --dev)"
+        )
+
+
+# ------------------------------------------------------------------------- running
+
+
+async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) -> int:
+    with StopSignals() as signals:
+        gateway = _assemble(prepared)
+        if not await unless(signals.stop, _start(gateway)):
+            return 0
+        try:
+            _check_addresses(prepared, gateway)
+            if prepared.options.log_json:
+                for text in filter(None, (prepared.alarm, *prepared.warnings)):
+                    _log.warning("check_this", text=text)
+            if started is not None:
+                started(gateway)
+            # What lives now lives to the end: no collection need look at it again.
+            gc.collect()
+            gc.freeze()
+            await signals.stop.wait()
+            await unless(signals.hurry, gateway.drain())
+        finally:
+            await gateway.stop()
+            gc.unfreeze()
+    return 0
+
+
+def _assemble(prepared: Prepared) -> Gateway:
+    options, host = prepared.options, prepared.host
+    transports: list[Transport] = [
+        _Listener(
+            WebSocketTransport(host, prepared.port), host, prepared.port, "--port"
+        )
+    ]
+    if options.tcp_port is not None:
+        tcp = TcpTransport(host, options.tcp_port)
+        transports.append(_Listener(tcp, host, options.tcp_port, "--tcp-port"))
+    register = compile_each(prepared.plugins.hook("register_transports"))
+    for plugin, register_transports in register.items():
+        try:
+            transports += register_transports(options) or ()
+        except Exception as error:
+            raise _failed(f"plugin {plugin!r}: register_transports", error) from error
+    try:
+        return Gateway(
+            prepared.config,
+            prepared.plugins,
+            LoopClock(asyncio.get_running_loop()),
+            transports=transports,
+            development=prepared.development,
+        )
+    except WsPrismError as error:
+        raise RunError(str(error), exit_code=2) from error
+
+
+def _addresses(gateway: Gateway) -> list[str]:
+    """Return where it listens, as a client is told it."""
+    return [
+        one.address + WEBSOCKET_PATH if one.name == "websocket" else one.address
+        for one in gateway.transports
+    ]
+
+
+async def _start(gateway: Gateway) -> None:
+    try:
+        await gateway.start()
+    except RunError:
+        raise
+    except Exception as error:
+        _log.error("start_failed", exc=error)
+        raise _failed("a plugin", error) from error
+
+
+def _failed(what: str, error: Exception) -> RunError:
+    text = f"{what} failed to start: {type(error).__name__}: {error}"
+    return RunError(text, exit_code=1)
+
+
+def _check_addresses(prepared: Prepared, gateway: Gateway) -> None:
+    """Refuse development tickets where a plugin's transport is open to others.
+
+    Where such a transport listens is known only once it does.
+    """
+    if not prepared.development or prepared.options.allow_insecure_dev:
+        return
+    for transport in gateway.transports:
+        host = urlsplit(transport.address).hostname
+        if host is not None and not is_loopback(host):
+            raise _insecure(host)
+
+
+class _Listener:
+    """A transport that tells, in words for people, why it cannot listen.
+
+    Args:
+        transport: What listens.
+        host: Where.
+        port: Where.
+        flag: The option that chooses another port.
+    """
+
+    def __init__(self, transport: Transport, host: str, port: int, flag: str) -> None:
+        self._transport = transport
+        self._where = host, port, flag
+        self.name = transport.name
+        self.address = ""
+        self.stop_accepting = transport.stop_accepting
+        self.stop = transport.stop
+
+    async def start(self, host: Host) -> None:
+        """Listen.
+
+        Raises:
+            RunError: The address cannot be bound.
+        """
+        try:
+            await self._transport.start(host)
+        except OSError as error:
+            text = _cannot_listen(*self._where, error)
+            raise RunError(text, exit_code=1) from error
+        self.address = self._transport.address
+
+
+def _cannot_listen(host: str, port: int, flag: str, error: OSError) -> str:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if isinstance(error, socket.gaierror):
+        return f"no address is known for {host!r}; choose another with --host"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{where} is in use: stop what listens there,"
+            f" or choose another port with {flag}"
+        )
+    if error.errno == errno.EACCES:
+        return f"you may not listen on {where}: choose a port above 1023 with {flag}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"this machine has no address {host}; choose another with --host"
+    return f"cannot listen on {where}: {error}"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # Windows, PyPy
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
