@@ -98,7 +98,7 @@ def refused(code: ErrorCode, ask: Callable[[], object]) -> None:
 
 def test_create_makes_a_party_of_one(service: PartyService) -> None:
     assert service.create("ann", None, T) == [
-        JoinRoom("ann1", "party:p1", quiet=True),
+        JoinRoom("ann1", "party:p1", active=False),
         *told(state(1, "ann"), ann="p1:1"),
         Ack({"party": "p1", "version": 1}),
     ]
@@ -183,8 +183,8 @@ def test_accept_joins_behind_the_others(party: PartyService) -> None:
     party.invite("ann", "cat", T)
     assert party.accept("cat", "p1", T) == [
         Push("invite_gone", {"party": "p1", "reason": "accepted"}, user="cat"),
-        JoinRoom("cat1", "party:p1", quiet=True),
-        JoinRoom("cat2", "party:p1", quiet=True),
+        JoinRoom("cat1", "party:p1", active=False),
+        JoinRoom("cat2", "party:p1", active=False),
         *told(state(5, "ann bob cat"), ann="p1:1", bob="p1:3", cat="p1:5"),
         Ack({"party": "p1", "version": 5}),
     ]
@@ -336,7 +336,7 @@ def test_a_member_is_away_without_his_last_connection(party: PartyService) -> No
 def test_back_within_the_grace(party: PartyService) -> None:
     party.closed("bob", "bob1", T)
     assert party.connected("bob", "bob2", (), T + 29) == [
-        JoinRoom("bob2", "party:p1", quiet=True),
+        JoinRoom("bob2", "party:p1", active=False),
         *told(state(5, "ann bob"), ann="p1:1", bob="p1:3"),
     ]
     assert party.expire(T + 1000) == []
@@ -351,7 +351,7 @@ def test_a_resumed_session_is_in_its_room_already(party: PartyService) -> None:
 
 def test_a_further_connection_gets_the_state_for_itself(party: PartyService) -> None:
     assert party.connected("bob", "bob2", (), T) == [
-        JoinRoom("bob2", "party:p1", quiet=True),
+        JoinRoom("bob2", "party:p1", active=False),
         Push("state", state(3, "ann bob"), session="bob2", key="p1:3"),
     ]
 

@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 from collections import deque
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from wsprism_core.protocol.framing import (
     FrameDecoder,
@@ -75,7 +75,7 @@ class Stream:
         self._writer = writer
 
     @classmethod
-    async def connect(cls, port: int, tls: ssl.SSLContext | None = None) -> Stream:
+    async def connect(cls, port: int, tls: ssl.SSLContext | None = None) -> Self:
         raw = socket.socket()
         # Before connecting, so that the window is small from the start.
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
@@ -195,20 +195,26 @@ def handshake(target: str = "/v1/ws", *extra: str, **changed: str | None) -> byt
 
 
 class WebSocketPeer(StreamPeer):
+    """It does not wait for the answer to its handshake before it sends."""
+
+    _answered = False
+
     @classmethod
     async def open(
         cls, port: int, *extra: str, target: str = "/v1/ws", tls: ssl.SSLContext | None
     ) -> WebSocketPeer:
-        stream = await Stream.connect(port, tls)
-        await stream.send_raw(handshake(target, *extra))
-        head = await stream.read_head()
-        assert head.startswith(b"HTTP/1.1 101 "), head
-        return cls(stream._reader, stream._writer)
+        peer = await cls.connect(port, tls)
+        await peer.send_raw(handshake(target, *extra))
+        return peer
 
     def framed(self, kind: str, payload: bytes) -> bytes:
         return client_frame(OPCODES[kind], payload)
 
     async def read_frame(self) -> Got:
+        if not self._answered:
+            head = await self.read_head()
+            assert head.startswith(b"HTTP/1.1 101 "), head
+            self._answered = True
         first, size = await self.read(2)
         assert first & 0x80, "the server sends no fragments"
         assert not size & 0x80, "the server masks nothing"

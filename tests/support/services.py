@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypedDict
+from dataclasses import dataclass
+from typing import Any
 
 from wsprism_core import (
     Actions,
@@ -22,19 +23,21 @@ from wsprism_core import (
     Session,
     hookimpl,
 )
-from wsprism_core.protocol.packets import Packet, u8
+from wsprism_core.protocol.fields import u8
+from wsprism_core.protocol.packets import Packet
 
 #: The lab's service id, and its opcodes.
 LAB = 200
 RELAY, ANYWHERE, SMALL, EXACT, OUTBOUND, DO = range(1, 7)
 
 
-class Strict(TypedDict):
+@dataclass
+class Strict:
     n: int
 
 
 class Exact(Packet):
-    value: u8
+    value: int = u8()
 
 
 class Lab:

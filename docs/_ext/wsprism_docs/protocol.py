@@ -153,16 +153,34 @@ class Vectors(GeneratedDirective):
 
 
 def _outcome(row: dict[str, Any]) -> str:
-    if "error" not in row:
-        return ", ".join(
-            f"{key} {code(value)}"
-            for key, value in row.get("frame", row.get("fields", {})).items()
-            if value not in (None, "")
-        )
-    error = row["error"]
-    strike = ", a strike" if error["strike"] else ""
-    ref = "" if error["ref"] is None else f", ref {error['ref']}"
-    return f"{code(error['code'])}{strike}{ref}"
+    """Return what a vector says that its bytes are."""
+    if "frames" in row:
+        return _frames(row)
+    if "error" in row:
+        error = row["error"]
+        if isinstance(error, int):
+            return f"close {error}"
+        strike = ", a strike" if error["strike"] else ""
+        ref = "" if error["ref"] is None else f", `ref` {error['ref']}"
+        return f"{code(error['code'])}{strike}{ref}"
+    fields = row.get("frame") or {"code": row["code"], "reason": row["reason"]}
+    said = (f"{key} {code(item)}" for key, item in fields.items() if item or item == 0)
+    return ", ".join(said)
+
+
+def _frames(row: dict[str, Any]) -> str:
+    """Return what arrives of a TCP stream."""
+    parts = [
+        f"kind {each['kind']} {code(each['hex'])}"
+        if each["hex"]
+        else f"kind {each['kind']}, empty"
+        for each in row["frames"]
+    ]
+    if "error" in row:
+        parts.append(f"close {row['error']}")
+    elif row["partial"]:
+        parts.append("the beginning of a frame")
+    return "; ".join(parts) or "nothing"
 
 
 def _mark(present: bool) -> str:

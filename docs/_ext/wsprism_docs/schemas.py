@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -34,13 +35,16 @@ class DataObject(NamedTuple):
 def objects_of(schema: Any) -> list[DataObject]:
     """Return the objects that a schema is made of, the outermost first."""
     root = TypeAdapter(schema).json_schema()
+    told = _inherited(schema)
     defs = root.get("$defs", {})
     found: dict[str, DataObject] = {}
     waiting = [root]
     while waiting:
         one = waiting.pop(0)
         if "properties" in one and one["title"] not in found:
-            found[one["title"]] = DataObject(one["title"], tuple(_fields(one, defs)))
+            found[one["title"]] = DataObject(
+                one["title"], tuple(_fields(one, defs, told))
+            )
         waiting += [
             inner
             for key in ("anyOf", "oneOf", "items")
@@ -93,8 +97,10 @@ def _bounds(schema: Schema, kind: str) -> str:
     return f"{low} to {'2^53-1' if high == _MAX_SAFE else high}"
 
 
-def _fields(schema: Schema, defs: Mapping[str, Schema]) -> Iterator[DataField]:
-    meanings = _attributes(schema.get("description", ""))
+def _fields(
+    schema: Schema, defs: Mapping[str, Schema], told: dict[str, str]
+) -> Iterator[DataField]:
+    meanings = told | _attributes(schema.get("description", ""))
     required = schema.get("required", ())
     for name, inner in schema["properties"].items():
         text = type_text(inner, defs)
@@ -106,6 +112,15 @@ def _attributes(description: str) -> dict[str, str]:
     _, _, section = description.partition("Attributes:\n")
     found = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", section, flags=re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in found}
+
+
+def _inherited(schema: Any) -> dict[str, str]:
+    """Return what the bases of a TypedDict say of their fields; it keeps no MRO."""
+    meanings: dict[str, str] = {}
+    for base in getattr(schema, "__orig_bases__", ()):
+        if isinstance(base, type):
+            meanings |= _inherited(base) | _attributes(inspect.getdoc(base) or "")
+    return meanings
 
 
 def _ref(schema: Schema) -> str:

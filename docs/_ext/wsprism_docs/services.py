@@ -22,23 +22,23 @@ class ServiceReference(GeneratedDirective):
         """Yield what goes in, what comes out, and what it counts and offers."""
         (plugin,) = PluginSet.load([self.arguments[0]]).loaded
         (service,) = plugin.services
-        yield f"{service.summary}. From {code(plugin.distribution)}."
-        yield from _facts(service)
+        yield f"{service.summary}. {_facts(service)}"
+        yield f"Its plugin is {code(plugin.name)} of {code(plugin.distribution)}."
         yield from _inbound(service)
         yield from _outbound(service)
         yield from _opcodes(service)
         yield from _counters(service)
 
 
-def _facts(service: Service) -> Iterable[str]:
-    rows = [
-        ("`svc`", code(service.name)),
-        ("`svc_id`", "none" if service.svc_id is None else service.svc_id),
-        ("lane", code(service.lane)),
-    ]
+def _facts(service: Service) -> str:
+    facts = [f"`svc` is {code(service.name)}"]
+    if service.svc_id is not None:
+        facts.append(f"`svc_id` is {service.svc_id}")
+    facts.append(f"its lane is {code(service.lane)}")
     if service.offers:
-        rows.append(("offers", ", ".join(map(code, service.offers))))
-    return table(("", ""), rows)
+        offers = ", ".join(map(code, service.offers))
+        facts.append(f"it offers {offers} to other services")
+    return f"{'; '.join(facts)}."
 
 
 def _inbound(service: Service) -> Iterator[str]:
@@ -88,16 +88,18 @@ def _data(kinds: Iterable[Inbound] | Iterable[Outbound]) -> Iterator[str]:
     for name, each in shown.items():
         of = ", ".join(map(code, users[name]))
         yield f"`data` of {of}:" if of else f"{code(name)} within it:"
-        rows = (
+        rows = [
             (
                 code(field.name),
-                field.type,
-                "required" if field.required else "optional",
+                field.type if field.required else f"{field.type}; may be left out",
                 field.meaning,
             )
             for field in each.fields
-        )
-        yield from table(("field", "type", "", "meaning"), rows)
+        ]
+        if any(meaning for _, _, meaning in rows):
+            yield from table(("field", "type", "meaning"), rows)
+        else:
+            yield from table(("field", "type"), (row[:2] for row in rows))
 
 
 def _opcodes(service: Service) -> Iterator[str]:

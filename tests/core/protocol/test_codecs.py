@@ -283,6 +283,24 @@ def test_nesting_is_bounded(
         load(encode([*siblings, {"a": array(MAX_DEPTH - 1)}]))
 
 
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"\xc1", "FormatError"),
+        (b"\x91" * 2000, "StackError"),
+        (b"\xa1\xff", "invalid start byte"),
+        (b"\xc0\xc0", "extra data"),
+        (b"\xc4\x01a", "not JSON serializable: bytes"),
+        (b"\x81\x01\x01", "int is not allowed for map key"),
+        (b"\xcb\x7f\xf8" + bytes(6), "not JSON compliant"),
+    ],
+)
+def test_a_refusal_of_msgpack_says_why(payload: bytes, reason: str) -> None:
+    with pytest.raises(Malformed, match=reason) as caught:
+        load_msgpack(payload)
+    assert is_log_safe(caught.value)
+
+
 @pytest.mark.parametrize("levels", [300, 600, 2000, 100_000])
 def test_nesting_beyond_what_the_libraries_bear_is_refused(levels: int) -> None:
     with pytest.raises(Malformed):

@@ -7,13 +7,15 @@ import contextlib
 from collections.abc import Callable
 
 import pytest
-from core.transports.conftest import Stage
-from support.peers import END, Got, Peer, read_to_end
-from support.transport_host import EchoReceiver
 
+from support.peers import END, Got, Peer, WebSocketPeer, read_to_end
+from support.transport_host import EchoGrant, EchoReceiver
+from support.transport_stage import Stage
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.transports.memory import MemoryTransport
-from wsprism_core.transports.port import NO_CLOSE_FRAME
+from wsprism_core.transports.port import NO_CLOSE_FRAME, Refusal
+
+FULL = Refusal(503, CloseCode.TRY_AGAIN_LATER, "full", retry_after=2)
 
 
 @pytest.mark.parametrize("kind", ["text", "binary"])
@@ -239,6 +241,15 @@ async def test_nothing_is_heard_after_a_close(stage: Stage) -> None:
     assert stage.host.log.of("text") == [("text", b"one")]
 
 
+async def other_round_trip(stage: Stage) -> None:
+    """Let everything that is ready now be handled: another client's round trip."""
+    undecided, stage.host.undecided = stage.host.undecided, None
+    other = await stage.connect()
+    await other.send("text", b"other")
+    assert await other.frame() == Got("text", b"other")
+    stage.host.undecided = undecided
+
+
 # -------------------------------------------------------------- slow readers
 
 
@@ -282,28 +293,13 @@ async def test_a_peer_that_never_reads_is_still_heard(stage: Stage) -> None:
     assert stage.host.log.of("closed")
 
 
-async def test_a_socket_that_fills_up_while_opening_pauses(stage: Stage) -> None:
-    def fill(receiver: EchoReceiver) -> None:
-        while receiver.link.write(receiver.link.wire.frame_hot(b"x" * 9000)):
-            pass
-
-    if isinstance(stage.transport, MemoryTransport):
-        pytest.skip("a pipe gets its capacity after it is open")
-    stage.host.on_open = fill
-    await stage.connect()
-    await stage.host.log.until("pause")
-
-
 async def test_the_core_pauses_reading(stage: Stage) -> None:
     peer = await stage.connect()
     await stage.host.log.until("open")
     link = stage.host.receiver.link
     link.pause_reading()
     await peer.send("text", b"later")
-    # What is ready now is handled before a round trip of another connection ends.
-    other = await stage.connect()
-    await other.send("text", b"other")
-    await other.frame()
+    await other_round_trip(stage)
     assert stage.host.log.of("text") == [("text", b"other")]
     link.resume_reading()
     assert await peer.frame() == Got("text", b"later")
@@ -324,23 +320,83 @@ async def test_a_close_needs_no_reading(stage: Stage) -> None:
 
 
 async def test_messages_wait_for_the_decision(stage: Stage) -> None:
-    if stage.host.undecided is None and isinstance(stage.transport, MemoryTransport):
-        stage.host.undecided = []
-        peer = await stage.connect()
-        await peer.send("text", b"early")
-    else:
-        stage.host.undecided = []
-        connecting = asyncio.ensure_future(stage.connect())
-        await stage.host.log.until("undecided")
-        if stage.transport.name == "tcp":
-            peer = await connecting
-            await peer.send("text", b"early")
-    assert not stage.host.log.of("text")
-    stage.host.undecided[0](stage.host.decision())
-    if stage.transport.name == "websocket":
-        peer = await connecting
-        await peer.send("text", b"early")
+    stage.host.undecided = []
+    peer = await stage.connect()
+    await peer.send("text", b"early")
+    await stage.host.log.until("undecided")
+    await other_round_trip(stage)
+    assert stage.host.log.of("text") == [("text", b"other")]
+    stage.host.undecided[0](EchoGrant(stage.host))
+    await peer.send("text", b"late")
     assert await peer.frame() == Got("text", b"early")
+    assert await peer.frame() == Got("text", b"late")
+
+
+async def test_a_decision_after_the_peer_is_gone_is_given_back(stage: Stage) -> None:
+    stage.host.undecided = []
+    await stage.connect()
+    await stage.host.log.until("undecided")
+    await stage.transport.stop()
+    stage.host.undecided[0](EchoGrant(stage.host))
+    assert stage.host.log.entries[-1] == ("release",)
+    assert not stage.host.receivers
+
+
+async def test_a_refusal_after_the_peer_is_gone_is_nothing(stage: Stage) -> None:
+    stage.host.undecided = []
+    await stage.connect()
+    await stage.host.log.until("undecided")
+    await stage.transport.stop()
+    stage.host.undecided[0](FULL)
+    assert not stage.host.receivers
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_refused_peer_is_told_and_never_heard(
+    stage: Stage, later: bool
+) -> None:
+    stage.host.refusal = FULL
+    if later:
+        stage.host.undecided = []
+    peer = await stage.connect()
+    await peer.send("text", b"early")
+    if later:
+        await stage.host.log.until("undecided")
+        stage.host.undecided[0](FULL)
+    if isinstance(peer, WebSocketPeer):
+        answer = await peer.read_all()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: 2\r\n" in answer
+        assert answer.endswith(b"\r\n\r\nfull\n")
+    else:
+        assert await read_to_end(peer) == [Got("close", b"full", 1013)]
+    assert not stage.host.receivers
+    assert not stage.host.log.of("text")
+
+
+async def test_a_greeting_can_refuse(stage: Stage) -> None:
+    stage.host.greeting = Refusal(429, CloseCode.TRY_AGAIN_LATER, "too many", 3)
+    peer = await stage.connect()
+    if isinstance(peer, WebSocketPeer):
+        assert (await peer.read_all()).startswith(b"HTTP/1.1 429 ")
+    else:
+        assert await read_to_end(peer) == [Got("close", b"too many", 1013)]
+    assert not stage.host.requests
+    assert stage.host.log.of("greet") == [("greet", "127.0.0.1")]
+
+
+async def test_what_a_client_says_while_connecting_reaches_the_host(
+    stage: Stage,
+) -> None:
+    await stage.connect()
+    await stage.host.log.until("open")
+    (request,) = stage.host.requests
+    assert request.transport == stage.transport.name
+    assert request.address == "127.0.0.1"
+    assert request.ticket is None
+
+
+# ------------------------------------------------------------------ stopping
 
 
 async def test_stop_cuts_what_is_open(stage: Stage) -> None:

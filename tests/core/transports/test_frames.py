@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
-from support.peers import client_frame, handshake
 from websockets.frames import Frame, Opcode
 
+from support.peers import client_frame, handshake
 from wsprism_core.protocol.layout import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from wsprism_core.transports.frames import (
     WEBSOCKET_FRAMING,

@@ -1,18 +1,15 @@
 """The program: its commands, and those that plugins add.
 
-The commands of this package are listed here with the module that each is in; plugins are
-loaded only for a command that is none of these. So `wsprism --help` imports no plugin,
-and does not list their commands; `wsprism plugins` does.
+Plugins are loaded only for a command that is not of this package. So `wsprism --help`
+loads none, and does not list their commands; `wsprism plugins` does.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import click
-
-from wsprism_cli.terminal import fail
 
 __all__ = ("BUILT_IN", "cli", "main")
 
@@ -82,10 +79,6 @@ def cli() -> None:
     """
 
 
-def main() -> int:
-    """Run the program; return its exit code: 2 for usage, 1 for a failure."""
-    try:
-        cli(prog_name="wsprism")
-    except KeyboardInterrupt:
-        fail("interrupted", 1)
-    return 0
+def main() -> NoReturn:
+    """Run the program and exit: 2 for usage, 1 for a failure."""
+    cli.main(prog_name="wsprism")

@@ -30,9 +30,7 @@ def show(prepared: Prepared, gateway: Gateway) -> None:
         click.echo(f"warning: {text}")
 
 
-def _show_panel(
-    rows: list[tuple[str, str]], alarm: str, warnings: list[str]
-) -> None:
+def _show_panel(rows: list[tuple[str, str]], alarm: str, warnings: list[str]) -> None:
     from rich.console import Group, RenderableType
     from rich.panel import Panel
     from rich.table import Table
@@ -52,4 +50,6 @@ def _show_panel(
         parts.append("")
         parts += [Text(f"warning: {text}", style="yellow") for text in warnings]
     title = "wsPrism - Ctrl-C stops it"
-    console().print(Panel(Group(*parts), title=title, border_style="cyan", expand=False))
+    console().print(
+        Panel(Group(*parts), title=title, border_style="cyan", expand=False)
+    )

@@ -18,20 +18,14 @@ if TYPE_CHECKING:
 __all__ = ("run",)
 
 
-class _Parsed(click.ParamType):
-    """A value that the table knows how to parse."""
-
-    def __init__(self, option: Option) -> None:
-        self._option = option
-        self.name = option.name
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+def _parser(option: Option) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
         try:
-            return self._option.parse(value)
+            return option.parse(text)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            raise click.BadParameter(str(error)) from None
+
+    return parse
 
 
 def _from_table(command: Callable[..., None]) -> Callable[..., None]:
@@ -44,7 +38,7 @@ def _from_table(command: Callable[..., None]) -> Callable[..., None]:
                 option.flag,
                 option.name,
                 metavar=option.metavar,
-                type=_Parsed(option),
+                type=_parser(option),
                 help=option.help,
             )
         command = add(command)
@@ -54,8 +48,8 @@ def _from_table(command: Callable[..., None]) -> Callable[..., None]:
 @click.command(short_help="Run a gateway until Ctrl-C.")
 @_from_table
 @click.pass_context
-def run(ctx: click.Context, **values: Any) -> None:
-    """Run a gateway until Ctrl-C.
+def run(ctx: click.Context, /, **values: Any) -> None:
+    r"""Run a gateway until Ctrl-C.
 
     Without a configuration file it is open to whoever is on this machine: one tenant
     named "default", where the ticket dev:ann is user:ann.

@@ -148,11 +148,13 @@ class JoinRoom:
             all. No `sys.joined`, no presence, no `on_join` and `on_leave`, no place in
             any limit; the active room stays what it is, and messages that only members
             may send are refused.
+        active: Whether the room becomes the session's active one.
     """
 
     session: str
     room: str
     quiet: bool = False
+    active: bool = True
 
 
 @dataclass(frozen=True, slots=True)

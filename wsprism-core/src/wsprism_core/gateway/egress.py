@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -91,7 +92,7 @@ class Egress:
     """
 
     #: Set by the gateway: joining, leaving and kicking are not egress's business.
-    join: Callable[[Session, str, bool], object]
+    join: Callable[[Session, JoinRoom], object]
     leave: Callable[[Session, str], object]
     kick: Callable[[Session, int, str], object]
 
@@ -107,6 +108,8 @@ class Egress:
         self._sessions = sessions
         self._rooms = rooms
         self._control = delivery.lane("control")
+        self._busy = False
+        self._later: deque[Callable[[], None]] = deque()
         self._perform: dict[type, Callable[[Any, str, str, Origin | None], None]] = {
             Reply: self._reply,
             Ack: self._ack,
@@ -137,15 +140,32 @@ class Egress:
         """
         if actions is None:
             return
-        do = self._perform.get(type(actions))
-        if do is not None:
-            do(actions, svc, tenant, origin)
-            return
-        for action in cast("Iterable[Action]", actions):
-            do = self._perform.get(type(action))
-            if do is None:
-                raise TypeError(f"{type(action).__name__} is no action")
-            do(action, svc, tenant, origin)
+        busy, self._busy = self._busy, True
+        try:
+            do = self._perform.get(type(actions))
+            if do is not None:
+                do(actions, svc, tenant, origin)
+                return
+            for action in cast("Iterable[Action]", actions):
+                do = self._perform.get(type(action))
+                if do is None:
+                    raise TypeError(f"{type(action).__name__} is no action")
+                do(action, svc, tenant, origin)
+        finally:
+            self._busy = busy
+            while self._later and not self._busy:
+                self._later.popleft()()
+
+    def when_idle(self, work: Callable[[], None]) -> None:
+        """Run `work` now, or right after the actions that are being performed.
+
+        What a service returned is thus done whole, in order, before what other plugins
+        want done because of it.
+        """
+        if self._busy:
+            self._later.append(work)
+        else:
+            work()
 
     def finish(self, origin: Origin) -> None:
         """Acknowledge the message at hand where nothing answered it yet."""
@@ -360,7 +380,7 @@ class Egress:
     ) -> None:
         session = self._session(action.session, tenant)
         if session is not None:
-            self.join(session, action.room, action.quiet)
+            self.join(session, action)
 
     def _leave(
         self, action: LeaveRoom, svc: str, tenant: str, origin: Origin | None

@@ -135,7 +135,11 @@ class EventHooks:
         return guard("a wrapper", compile_hook(plugins.hook(name), attribute))
 
     def _perform(self, results: list[tuple[str, Actions]] | None, tenant: str) -> None:
-        for plugin, actions in results or ():
+        if results:
+            self._egress.when_idle(lambda: self._perform_now(results, tenant))
+
+    def _perform_now(self, results: list[tuple[str, Actions]], tenant: str) -> None:
+        for plugin, actions in results:
             try:
                 self._egress.perform(actions, self._services[plugin], tenant)
             except STOPS_THE_PROCESS:

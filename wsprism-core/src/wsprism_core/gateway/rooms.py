@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from wsprism_core.actions import JoinRoom
 from wsprism_core.backplane.port import Backplane
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.hooks import EventHooks
@@ -79,13 +80,16 @@ class RoomDesk:
         session.active = membership
         self._tell_joined(membership, ref)
 
-    def join(self, session: Session, name: str, quiet: bool) -> None:
+    def join(self, session: Session, wanted: JoinRoom) -> None:
         """Join a room because a service wants it; nothing is asked."""
-        membership = session.memberships.get(name)
-        if membership is not None and (quiet or not membership.quiet):
+        membership = session.memberships.get(wanted.room)
+        if membership is not None and (wanted.quiet or not membership.quiet):
             return
-        membership = self._enter(session, name, quiet=quiet)
-        if not quiet:
+        before = session.active
+        membership = self._enter(session, wanted.room, quiet=wanted.quiet)
+        if not wanted.active:
+            session.active = before
+        if not wanted.quiet:
             self._tell_joined(membership, None)
 
     def leave(self, session: Session, name: str, ref: int | None = None) -> None:

@@ -188,8 +188,10 @@ class GatewayHarness:
     async def settle(self) -> None:
         """Let everything happen that can happen at this moment."""
         quiet = 0
-        while quiet < (_QUIET_ROUNDS if self._busy() else 1):
+        while True:
             quiet = 0 if self.pump() else quiet + 1
+            if quiet >= (_QUIET_ROUNDS if self._busy() else 1):
+                return
             await asyncio.sleep(0)
 
     def pump(self) -> bool:

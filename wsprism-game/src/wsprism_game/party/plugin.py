@@ -102,7 +102,7 @@ class PartyPlugin:
 
     def _expire(self) -> None:
         now = self._gateway.now()
-        for tenant, service in self._services.items():
+        for tenant, service in list(self._services.items()):
             self._gateway.perform(service.expire(now), svc="party", tenant=tenant)
 
     def _service(self, tenant: str) -> PartyService:

@@ -95,7 +95,7 @@ class PartyService:
         if party is None:
             return actions
         if party.room not in rooms:
-            actions.append(JoinRoom(session, party.room, quiet=True))
+            actions.append(JoinRoom(session, party.room, active=False))
         if self._away.pop(user, None) is not None:
             actions += self._changed(party, now)
         else:
@@ -314,7 +314,7 @@ class PartyService:
         party.enter(user)
         self._party_of[user] = party
         return [
-            JoinRoom(session, party.room, quiet=True)
+            JoinRoom(session, party.room, active=False)
             for session in self._sessions.get(user, {})
         ]
 
