@@ -28,7 +28,7 @@ from wsprism_core.protocol.packets import Packet
 
 #: The lab's service id, and its opcodes.
 LAB = 200
-RELAY, ANYWHERE, SMALL, EXACT, OUTBOUND, DO = range(1, 7)
+RELAY, ANYWHERE, PICKY, OUTBOUND, DO = range(1, 6)
 
 
 @dataclass
@@ -67,8 +67,9 @@ class Lab:
                 Inbound(name="echo"),
                 Inbound(name="say", room=RoomRule.MEMBER),
                 Inbound(name="post", room=RoomRule.MEMBER),
-                Inbound(name="strict", schema=Strict),
-                Inbound(name="small", max_bytes=100),
+                Inbound(
+                    name="picky", schema=Strict, room=RoomRule.MEMBER, max_bytes=150
+                ),
                 Inbound(name="do"),
             ),
             outbound=(
@@ -80,8 +81,7 @@ class Lab:
             opcodes=(
                 Opcode(number=RELAY, name="RELAY", lane="realtime"),
                 Opcode(number=ANYWHERE, name="ANYWHERE", room=RoomRule.NONE),
-                Opcode(number=SMALL, name="SMALL", max_bytes=4),
-                Opcode(number=EXACT, name="EXACT", layout=Exact),
+                Opcode(number=PICKY, name="PICKY", layout=Exact, max_bytes=4),
                 Opcode(number=OUTBOUND, name="OUTBOUND", inbound=False),
                 Opcode(number=DO, name="DO", room=RoomRule.NONE),
             ),

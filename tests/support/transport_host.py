@@ -36,12 +36,16 @@ class Log:
 
     async def until(self, name: str, count: int = 1) -> tuple[object, ...]:
         """Wait until `name` has happened `count` times; return the last of them."""
+        await self.wait_for(lambda: len(self.of(name)) >= count)
+        return self.of(name)[count - 1]
+
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait until something happens that makes a condition true."""
         self._news = asyncio.Event()
         async with asyncio.timeout(TIMEOUT):
-            while len(self.of(name)) < count:
+            while not condition():
                 self._news.clear()
                 await self._news.wait()
-        return self.of(name)[count - 1]
 
 
 class EchoReceiver:
@@ -55,11 +59,8 @@ class EchoReceiver:
         self.log = log
         self.waiting: list[bytes] = []
         self.full = False
-        self.on_text: Callable[[bytes], None] = self.say_text
+        self.on_text: Callable[[bytes], None] | None = None
         self.on_closed: Callable[[], None] = lambda: None
-
-    def say_text(self, payload: bytes) -> None:
-        self.send(self.link.wire.frame_text(payload))
 
     def send(self, data: bytes) -> None:
         self.waiting.append(data)
@@ -71,7 +72,10 @@ class EchoReceiver:
 
     def text(self, payload: bytes) -> None:
         self.log.add("text", payload)
-        self.on_text(payload)
+        if self.on_text is not None:
+            self.on_text(payload)
+        else:
+            self.send(self.link.wire.frame_text(payload))
 
     def binary(self, payload: bytes) -> None:
         self.log.add("binary", payload)

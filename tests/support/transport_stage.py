@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from support.peers import MemoryPeer, Peer, TcpPeer, WebSocketPeer
+from support.peers import Got, MemoryPeer, Peer, Stream, TcpPeer, WebSocketPeer
 from support.transport_host import EchoHost
 from wsprism_core.transports.memory import MemoryTransport
 from wsprism_core.transports.stream import StreamTransport
@@ -26,11 +27,26 @@ class Stage:
     transport: StreamTransport | MemoryTransport
     host: EchoHost
     open_peer: Callable[[], Awaitable[Peer]]
-    peers: list[Peer] = field(default_factory=list)
+    peers: list[Peer | Stream] = field(default_factory=list)
 
     async def connect(self) -> Peer:
-        self.peers.append(await self.open_peer())
-        return self.peers[-1]
+        peer = await self.open_peer()
+        self.peers.append(peer)
+        return peer
+
+    async def connect_socket(self) -> Stream:
+        """Connect and say nothing."""
+        stream = await Stream.connect(self.stream.port)
+        self.peers.append(stream)
+        return stream
+
+    async def settle(self) -> None:
+        """Let all that is ready now be handled: another client's round trip."""
+        undecided, self.host.undecided = self.host.undecided, None
+        other = await self.connect()
+        await other.send("text", b"other")
+        assert await other.frame() == Got("text", b"other")
+        self.host.undecided = undecided
 
     @property
     def stream(self) -> StreamTransport:
@@ -38,7 +54,13 @@ class Stage:
         return self.transport
 
 
-def memory() -> tuple[MemoryTransport, Callable[[], Awaitable[Peer]]]:
+#: A transport, and how to connect to it.
+Built: TypeAlias = tuple[
+    StreamTransport | MemoryTransport, Callable[[], Awaitable[Peer]]
+]
+
+
+def memory() -> Built:
     transport = MemoryTransport()
 
     async def connect() -> Peer:
@@ -47,7 +69,7 @@ def memory() -> tuple[MemoryTransport, Callable[[], Awaitable[Peer]]]:
     return transport, connect
 
 
-def tcp() -> tuple[TcpTransport, Callable[[], Awaitable[Peer]]]:
+def tcp() -> Built:
     transport = TcpTransport()
 
     async def connect() -> Peer:
@@ -56,9 +78,7 @@ def tcp() -> tuple[TcpTransport, Callable[[], Awaitable[Peer]]]:
     return transport, connect
 
 
-def websocket(
-    certificate: Path | None = None,
-) -> tuple[WebSocketTransport, Callable[[], Awaitable[Peer]]]:
+def websocket(certificate: Path | None = None) -> Built:
     server_tls, client_tls = None, None
     if certificate is not None:
         server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -73,12 +93,9 @@ def websocket(
 
 
 @asynccontextmanager
-async def running(
-    transport: StreamTransport | MemoryTransport,
-    host: EchoHost,
-    open_peer: Callable[[], Awaitable[Peer]],
-) -> AsyncIterator[Stage]:
+async def running(built: Built, host: EchoHost) -> AsyncIterator[Stage]:
     """Start a transport; drop the clients and stop it at the end."""
+    transport, open_peer = built
     await transport.start(host)
     stage = Stage(transport, host, open_peer)
     try:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import yaml
 from sphinx.util.docutils import SphinxDirective
@@ -23,23 +20,15 @@ class GeneratedDirective(SphinxDirective):
     required_arguments = 1
     has_content = True
 
-    #: What it reads; a page is built anew when one of them changes.
-    reads: ClassVar[Sequence[ModuleType]] = ()
-
     def markdown(self) -> Iterable[str]:
         """Yield lines of Markdown."""
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
         """Return what the Markdown makes."""
-        for module in self.reads:
-            self.env.note_dependency(str(inspect.getsourcefile(module)))
+        # What it reads is code, so nobody knows when the page is out of date.
+        self.env.note_reread()
         return self.parse_text_to_nodes("\n".join(self.markdown()))
-
-    def read(self, path: Path) -> str:
-        """Return the text of a file that the page depends on."""
-        self.env.note_dependency(str(path))
-        return path.read_text(encoding="utf-8")
 
     def meanings(self, names: Iterable[str]) -> dict[str, str]:
         """Return what the body says of each name; it must say it of exactly these."""

@@ -19,7 +19,6 @@ __all__ = ("MetricTable",)
 class MetricTable(GeneratedDirective):
     """Every metric; the body says what each is good for."""
 
-    reads = (metrics,)
     required_arguments = 0
 
     def markdown(self) -> Iterable[str]:

@@ -19,7 +19,6 @@ _VECTORS: Final = Path(__file__).parents[3] / "tests" / "vectors"
 class WireTable(GeneratedDirective):
     """One table of the wire, named by the argument."""
 
-    reads = (layout, lanes)
     tables: ClassVar[Mapping[str, Callable[[WireTable], Iterable[str]]]]
 
     def markdown(self) -> Iterable[str]:
@@ -144,7 +143,7 @@ class Vectors(GeneratedDirective):
     def markdown(self) -> Iterable[str]:
         """Yield a table of name, bytes and meaning."""
         file, section = self.arguments
-        vectors = json.loads(self.read(_VECTORS / f"{file}.json"))
+        vectors = json.loads((_VECTORS / f"{file}.json").read_text(encoding="utf-8"))
         rows = (
             (row["name"], code(row["hex"]) if row["hex"] else "none", _outcome(row))
             for row in vectors[section]

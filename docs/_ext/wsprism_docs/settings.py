@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from wsprism_core import config, options
+from wsprism_core import options
 from wsprism_docs.generated import GeneratedDirective, code, table
 from wsprism_docs.schemas import type_text
 
@@ -21,8 +21,6 @@ __all__ = ("OptionTable", "SettingTable")
 
 class SettingTable(GeneratedDirective):
     """The keys of one pydantic model, given as `module:Class`."""
-
-    reads = (config,)
 
     def markdown(self) -> Iterable[str]:
         """Yield a table of key, type, default and meaning."""
@@ -45,7 +43,6 @@ class SettingTable(GeneratedDirective):
 class OptionTable(GeneratedDirective):
     """The options of `wsprism run`."""
 
-    reads = (options,)
     required_arguments = 0
     has_content = False
 

@@ -128,7 +128,6 @@ def array(levels: int) -> list[Any]:
 
 def is_log_safe(error: Malformed) -> bool:
     """Whether it is one short line of ASCII, whatever the client sent."""
-    assert not error.msg.endswith(": ")
     return error.msg.isascii() and error.msg.isprintable() and len(error.msg) <= 120
 
 
@@ -348,7 +347,7 @@ def test_claimed_counts_allocate_nothing(head: bytes) -> None:
         {1, 2},
         Point(1),
         datetime(2020, 1, 1, tzinfo=UTC),
-        object(),
+        Ellipsis,
     ],
     ids=repr,
 )

@@ -121,7 +121,7 @@ async def test_closing_and_losing_a_link(gateway: type[GatewayHarness]) -> None:
     async with gateway(lab) as gw:
         async with gw.connect(user="ann") as ann, gw.connect(user="bob") as bob:
             assert ann.closed is None
-            with pytest.raises(AssertionError, match=r"ann expected a close$"):
+            with pytest.raises(AssertionError, match=r"ann expected a close\n"):
                 await ann.expect_closed()
             await ann.close(1001, "home")
             assert ann.closed == (1001, "home")

@@ -10,6 +10,7 @@ import pytest
 
 from support.transport_host import EchoHost
 from support.transport_stage import (
+    Built,
     ManualTimers,
     Stage,
     memory,
@@ -56,26 +57,21 @@ def host() -> EchoHost:
     return EchoHost()
 
 
-async def stages(
-    request: pytest.FixtureRequest, host: EchoHost
-) -> AsyncIterator[Stage]:
+def build(request: pytest.FixtureRequest) -> Built:
     match request.param:
         case "memory":
-            transport, connect = memory()
+            return memory()
         case "tcp":
-            transport, connect = tcp()
+            return tcp()
         case "wss":
-            transport, connect = websocket(request.getfixturevalue("certificate"))
-        case _:
-            transport, connect = websocket()
-    async with running(transport, host, connect) as built:
-        yield built
+            return websocket(request.getfixturevalue("certificate"))
+    return websocket()
 
 
 @pytest.fixture(params=["websocket", "wss", "tcp", "memory"])
 async def stage(request: pytest.FixtureRequest, host: EchoHost) -> AsyncIterator[Stage]:
     """Each transport in turn."""
-    async for built in stages(request, host):
+    async with running(build(request), host) as built:
         yield built
 
 
@@ -84,7 +80,7 @@ async def socket_stage(
     request: pytest.FixtureRequest, host: EchoHost
 ) -> AsyncIterator[Stage]:
     """Each transport that has sockets and deadlines."""
-    async for built in stages(request, host):
+    async with running(build(request), host) as built:
         yield built
 
 

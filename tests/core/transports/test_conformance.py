@@ -13,7 +13,7 @@ from support.transport_host import EchoGrant, EchoReceiver
 from support.transport_stage import Stage
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.transports.memory import MemoryTransport
-from wsprism_core.transports.port import NO_CLOSE_FRAME, Refusal
+from wsprism_core.transports.port import NO_CLOSE_FRAME, Grant, Refusal
 
 FULL = Refusal(503, CloseCode.TRY_AGAIN_LATER, "full", retry_after=2)
 
@@ -241,15 +241,6 @@ async def test_nothing_is_heard_after_a_close(stage: Stage) -> None:
     assert stage.host.log.of("text") == [("text", b"one")]
 
 
-async def other_round_trip(stage: Stage) -> None:
-    """Let everything that is ready now be handled: another client's round trip."""
-    undecided, stage.host.undecided = stage.host.undecided, None
-    other = await stage.connect()
-    await other.send("text", b"other")
-    assert await other.frame() == Got("text", b"other")
-    stage.host.undecided = undecided
-
-
 # -------------------------------------------------------------- slow readers
 
 
@@ -299,7 +290,7 @@ async def test_the_core_pauses_reading(stage: Stage) -> None:
     link = stage.host.receiver.link
     link.pause_reading()
     await peer.send("text", b"later")
-    await other_round_trip(stage)
+    await stage.settle()
     assert stage.host.log.of("text") == [("text", b"other")]
     link.resume_reading()
     assert await peer.frame() == Got("text", b"later")
@@ -320,13 +311,13 @@ async def test_a_close_needs_no_reading(stage: Stage) -> None:
 
 
 async def test_messages_wait_for_the_decision(stage: Stage) -> None:
-    stage.host.undecided = []
+    undecided = stage.host.undecided = []
     peer = await stage.connect()
     await peer.send("text", b"early")
     await stage.host.log.until("undecided")
-    await other_round_trip(stage)
+    await stage.settle()
     assert stage.host.log.of("text") == [("text", b"other")]
-    stage.host.undecided[0](EchoGrant(stage.host))
+    undecided[0](EchoGrant(stage.host))
     await peer.send("text", b"late")
     assert await peer.frame() == Got("text", b"early")
     assert await peer.frame() == Got("text", b"late")
@@ -356,13 +347,14 @@ async def test_a_refused_peer_is_told_and_never_heard(
     stage: Stage, later: bool
 ) -> None:
     stage.host.refusal = FULL
+    undecided: list[Callable[[Grant | Refusal], None]] = []
     if later:
-        stage.host.undecided = []
+        stage.host.undecided = undecided
     peer = await stage.connect()
     await peer.send("text", b"early")
     if later:
         await stage.host.log.until("undecided")
-        stage.host.undecided[0](FULL)
+        undecided[0](FULL)
     if isinstance(peer, WebSocketPeer):
         answer = await peer.read_all()
         assert answer.startswith(b"HTTP/1.1 503 ")

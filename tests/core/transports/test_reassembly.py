@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from wsprism_core.transports.reassembly import Fragments
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)] or [b""]
+    return [data[a:b] for a, b in itertools.pairwise(places)] or [b""]
 
 
 @given(st.text(max_size=50), st.lists(st.integers(0, 200), max_size=5))

@@ -23,21 +23,26 @@ __all__ = (
 )
 
 HELP: Final = """\
-/join [ROOM]                    join a room; it becomes the active one
-/leave [ROOM]                   leave it, or the active one
-/members [ROOM]                 who is in it
-/ping                           ask for the server's time
-SVC.TYPE                        a message without data:    party.create
-SVC.TYPE KEY=VALUE ...          data of names and values:  chat.send msg="hi all" id=m1
-SVC.TYPE JSON                   any data:                  market.subscribe {"symbols":["BTC-*"]}
-SVC.TYPE@ROOM ...               for another room than the active one
-chat.send TEXT                  short for msg=TEXT; so are party.invite USER,
-                                party.accept PARTY, market.subscribe SYMBOL ...
-{...}                           a whole envelope, as it goes over the wire
+/join [ROOM]            join a room; it becomes the active one
+/leave [ROOM]           leave it, or the active one
+/members [ROOM]         ask who is in it
+/ping                   ask for the server's time
+
+SVC.TYPE                a message without data      party.create
+SVC.TYPE KEY=VALUE ...  with names and values       chat.send msg="hi all" id=m1
+SVC.TYPE JSON           with any data               chat.history {"limit":2}
+SVC.TYPE@ROOM ...       for another room than the active one
+chat.send TEXT          short for msg=TEXT; so are party.invite USER,
+                        party.accept PARTY and market.subscribe SYMBOL ...
+{...}                   a whole envelope, as it goes over the wire
+
 /hot SVC_ID OPCODE [PAYLOAD] [ROOM] [seq=N] [ack]
-                                a hot frame; the payload is text or 0xHEX:  /hot 1 2 0x0aff
-/raw TEXT                       a text message exactly as typed, right or wrong
-/help, /quit                    this page; the end (so is Ctrl-D)"""
+                        a hot frame; the payload is text, "in quotes" where it
+                        has spaces, or 0xHEX        /hot 1 2 0x0aff
+/raw TEXT               a text message as it is typed, right or wrong
+
+/help                   this page
+/quit                   the end; so are Ctrl-D and Ctrl-C"""
 
 
 class LineError(ValueError):
@@ -92,7 +97,7 @@ _TYPE: Final = re.compile(
     r"(?P<svc>[a-z][a-z0-9_-]*)\.(?P<type>[A-Za-z0-9_.-]+)(?:@(?P<room>\S*))?\Z"
 )
 _STRING: Final = r'"(?:[^"\\]|\\.)*"'
-_PAIR: Final = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*)=({_STRING}|[^\s\"]\S*)")
+_PAIR: Final = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*)=({_STRING}|[^\s\"]\S*|)")
 _PAIRS: Final = re.compile(rf"(?:{_PAIR.pattern}(?:\s+|\Z))+\Z")
 _WORD: Final = re.compile(rf"{_STRING}|\S+")
 #: The one key that bare text is the value of, and whether it is a list of words.
@@ -119,8 +124,8 @@ def parse_line(line: str) -> Command | None:
         return None
     if line.startswith("{"):
         return _envelope(line)
-    head, _, rest = line.partition(" ")
-    rest = rest.strip()
+    head, *words = line.split(maxsplit=1)
+    rest = words[0] if words else ""
     if head.startswith("/"):
         return _slash(head, rest)
     match = _TYPE.match(head)
@@ -133,9 +138,11 @@ def parse_line(line: str) -> Command | None:
 
 def _envelope(line: str) -> SendRaw:
     try:
-        envelope = json.loads(line)
+        envelope = _json(line)
     except ValueError as error:
-        raise LineError(f"this is no JSON: {error} (/raw sends it all the same)") from None
+        raise LineError(
+            f"this is no JSON: {error} (/raw sends it all the same)"
+        ) from None
     if not isinstance(envelope.get("svc"), str) or not isinstance(
         envelope.get("type"), str
     ):
@@ -177,7 +184,7 @@ def _data(svc: str, type: str, text: str) -> Any:
     bare = _BARE.get((svc, type))
     if text[0] in "{[":
         try:
-            return json.loads(text)
+            return _json(text)
         except ValueError as error:
             if bare is None:
                 raise LineError(f"the data is no JSON: {error}") from None
@@ -195,9 +202,27 @@ def _data(svc: str, type: str, text: str) -> Any:
 def _value(text: str) -> Any:
     """Return a value: JSON where it is some, else text."""
     try:
-        return json.loads(text)
+        return _json(text)
     except ValueError:
         return text
+
+
+def _json(text: str) -> Any:
+    """Return a JSON value that can be sent.
+
+    Raises:
+        ValueError: It is none, or holds what no UTF-8 or no gateway takes.
+    """
+    try:
+        value = json.loads(text, parse_constant=_not_json)
+        json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def _not_json(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 # --------------------------------------------------------------------- hot frames
@@ -225,7 +250,7 @@ def _hot(text: str) -> SendFrame:
 
 
 def _number(word: str, most: int) -> int:
-    if not word.isascii() or not word.isdigit() or int(word) > most:
+    if not re.fullmatch(r"[0-9]{1,10}", word) or int(word) > most:
         raise LineError(f"{word!r} must be a number from 0 to {most}")
     return int(word)
 

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ("console", "fail", "is_rich", "printable", "warn")
+__all__ = ("console", "fail", "is_interactive", "is_rich", "printable", "warn")
 
 
 def console() -> Console:
@@ -19,6 +19,13 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def is_interactive() -> bool:
+    """Whether somebody types and looks, at a terminal that can move its cursor."""
+    return (
+        sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    )
 
 
 def is_rich() -> bool:

@@ -5,10 +5,9 @@ Code logs an event's name and its fields; how they look is the handler's busines
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any, Final
-
-import orjson
 
 __all__ = ("EventLog", "JsonFormatter", "LineFormatter", "configure")
 
@@ -84,18 +83,18 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry, default=str).decode()
+        return json.dumps(entry, default=str)
 
 
-def configure(level: str = "info", *, json: bool = False) -> None:
+def configure(level: str = "info", *, as_json: bool = False) -> None:
     """Send the gateway's events to standard error.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
-        json: One JSON object a line instead of plain lines.
+        as_json: One JSON object a line instead of plain lines.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if json else LineFormatter())
+    handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
     root = logging.getLogger(_ROOT)
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -105,14 +104,7 @@ def configure(level: str = "info", *, json: bool = False) -> None:
 def _plain(value: Any) -> str:
     """Return a value without anything that could end or colour a line."""
     text = str(value)
-    if text.isprintable() and " " not in text and text:
+    if text and text.isprintable() and not any(c in text for c in ' "'):
         return text
-    return orjson.dumps(text, default=str).decode() if _encodable(text) else ascii(text)
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    # Everything but ASCII is escaped, lone surrogates and odd line breaks too.
+    return json.dumps(text)

@@ -84,7 +84,7 @@ def prepare(options: RunOptions) -> Prepared:
         RunError: The configuration cannot be used, a plugin cannot be had, or
             development tickets would be good for other machines.
     """
-    logs.configure(options.log_level, json=options.log_json)
+    logs.configure(options.log_level, as_json=options.log_json)
     try:
         config = load_config(options.config) if options.config else out_of_the_box()
         plugins = PluginSet.load(options.plugins)

@@ -173,8 +173,11 @@ class Egress:
             self.acknowledge(origin, origin.ack)
 
     def acknowledge(self, origin: Origin, data: Any = None) -> None:
-        """Send the acknowledgement that the sender asked for."""
-        origin.answered = True
+        """Send the acknowledgement that the sender asked for.
+
+        Raises:
+            ValueError: Its data cannot be encoded.
+        """
         if origin.hot_svc_id is None:
             self.system(origin.session, "ack", data, ref=origin.ref, lane=origin.lane)
             return
@@ -270,7 +273,6 @@ class Egress:
         origin = _needed(origin, "Reply")
         if origin.answered:
             raise ValueError("a message has one answer, and this one has it already")
-        origin.answered = True
         route = self._catalog.type(svc, action.type)
         self._delivery.post(
             origin.session,
@@ -286,6 +288,7 @@ class Egress:
                 ),
             ),
         )
+        origin.answered = True
 
     def _ack(self, action: Ack, svc: str, tenant: str, origin: Origin | None) -> None:
         _needed(origin, "Ack").ack = action.data
@@ -317,7 +320,6 @@ class Egress:
         done = None
         if origin is not None and action.ack is not None and not origin.answered:
             # The acknowledgement waits until the room has numbered the message.
-            origin.answered = True
             done = _Acknowledgement(self, origin)
         room.channel.publish(
             TextPublication(
@@ -332,6 +334,8 @@ class Egress:
             ),
             done,
         )
+        if done is not None:
+            done.origin.answered = True
 
     def _broadcast_frame(
         self, action: BroadcastFrame, svc: str, tenant: str, origin: Origin | None
@@ -427,19 +431,19 @@ class Egress:
 class _Acknowledgement:
     """Tells the sender of a message which number it got."""
 
-    __slots__ = ("_egress", "_origin")
+    __slots__ = ("_egress", "origin")
 
     def __init__(self, egress: Egress, origin: Origin) -> None:
         self._egress = egress
-        self._origin = origin
+        self.origin = origin
 
     def __call__(self, receipt: Receipt) -> None:
-        if not self._origin.wants_ack:
+        if not self.origin.wants_ack:
             return
         data = dict(receipt.ack or {})
         if receipt.seq is not None:
             data |= {"seq": receipt.seq, "ts": receipt.ts}
-        self._egress.acknowledge(self._origin, data)
+        self._egress.acknowledge(self.origin, data)
 
 
 def _needed(origin: Origin | None, what: str) -> Origin:

@@ -162,16 +162,16 @@ class Ingress:
             hot_svc_id=svc_id,
         )
         assert route.on_binary is not None
+        actions: Actions = None
+        failure: BaseException | None = None
         try:
             actions = route.on_binary(session, frame)
-            self._egress.perform(actions, route.service.name, tenant.id, origin)
-        except (ProtocolError, *STOPS_THE_PROCESS):
+        except STOPS_THE_PROCESS:
             raise
         except BaseException as error:
-            self._failures.note(route.plugin, "on_binary", error)
-            raise _internal() from error
-        self._egress.finish(origin)
-        if self._routes.observe_binary is not None:
+            failure = error
+        done = self._finish(route, "on_binary", origin, actions, failure)
+        if done and self._routes.observe_binary is not None:
             self._routes.observe_binary(session, frame)
 
     def _hand_over(
@@ -188,7 +188,7 @@ class Ingress:
 
         def finish(actions: Actions, failure: BaseException | None) -> None:
             try:
-                self._finish(route, message, origin, actions, failure)
+                self._finish_text(route, message, origin, actions, failure)
             except ProtocolError as error:
                 error.ref = message.seq
                 connection.refuse(error, lane=origin.lane)
@@ -211,9 +211,9 @@ class Ingress:
             raise
         except BaseException as error:
             failure = error
-        self._finish(route, message, origin, actions, failure)
+        self._finish_text(route, message, origin, actions, failure)
 
-    def _finish(
+    def _finish_text(
         self,
         route: ServiceRoute,
         message: Envelope,
@@ -221,29 +221,49 @@ class Ingress:
         actions: Actions,
         failure: BaseException | None,
     ) -> None:
-        """Do what a handler returned.
+        """Do what the handler of a text message returned, and show it to observers.
 
         Raises:
             ProtocolError: The handler refused the message, or failed.
         """
-        session = origin.session
+        done = self._finish(route, "on_message", origin, actions, failure)
+        if done and self._routes.observe_message is not None:
+            self._routes.observe_message(origin.session, message)
+
+    def _finish(
+        self,
+        route: ServiceRoute,
+        hook: str,
+        origin: Origin,
+        actions: Actions,
+        failure: BaseException | None,
+    ) -> bool:
+        """Do what a handler returned, and see to it that there is one answer.
+
+        Returns:
+            False where something failed after the message had its answer.
+
+        Raises:
+            ProtocolError: The handler refused the message, or failed.
+        """
         if failure is None:
             try:
                 self._egress.perform(
-                    actions, route.service.name, session.tenant, origin
+                    actions, route.service.name, origin.session.tenant, origin
                 )
-            except (ProtocolError, *STOPS_THE_PROCESS):
+            except STOPS_THE_PROCESS:
                 raise
             except BaseException as error:
                 failure = error
-        if isinstance(failure, ProtocolError):
+        if failure is None:
+            self._egress.finish(origin)
+            return True
+        if isinstance(failure, ProtocolError) and not origin.answered:
             raise failure
-        if failure is not None:
-            self._failures.note(route.plugin, "on_message", failure)
-            raise _internal() from failure
-        self._egress.finish(origin)
-        if self._routes.observe_message is not None:
-            self._routes.observe_message(session, message)
+        self._failures.note(route.plugin, hook, failure)
+        if origin.answered:
+            return False
+        raise ProtocolError(ErrorCode.INTERNAL, "the service failed") from failure
 
     def _room_of(self, session: Session, frame: HotFrame) -> str | None:
         """Return the name of the room that a frame is for.
@@ -261,7 +281,3 @@ class Ingress:
         ):
             raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
         return room.name
-
-
-def _internal() -> ProtocolError:
-    return ProtocolError(ErrorCode.INTERNAL, "the service failed")

@@ -204,7 +204,7 @@ def _read_inbound(fields: Any) -> Envelope:
         version = fields.get("v", PROTOCOL_VERSION)
         if version != PROTOCOL_VERSION or type(version) is not int:
             _check_version(fields)
-        if not fields.keys() <= _INBOUND_FIELDS:
+        if not _INBOUND_FIELDS.issuperset(fields):
             raise Malformed(f"unknown field {_unknown_field(fields)}")
         svc = fields.get("svc")
         kind = fields.get("type")

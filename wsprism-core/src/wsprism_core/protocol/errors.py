@@ -3,8 +3,13 @@
 The tree::
 
     WsPrismError                 everything that wsPrism raises on purpose
-    └── ProtocolError            a message that is refused; becomes one sys.error
-        └── Malformed            it could not be decoded; counts as a strike
+    ├── ProtocolError            a message that is refused; becomes one sys.error
+    │   └── Malformed            it could not be decoded; counts as a strike
+    ├── FramingError             a TCP stream that cannot go on (protocol.framing)
+    ├── ConfigError              a configuration that cannot be used (config)
+    ├── PluginError              a plugin that cannot be had (plugins)
+    ├── ManifestError            services that do not fit together (routing)
+    └── ServiceMissing           nobody offers the function called (api)
 
 Closing a connection is no error but a `CloseCode`; see `wsprism_core.protocol.layout`.
 """

@@ -57,14 +57,14 @@ def read_frames(
     """
     while True:
         try:
-            frames, error = decoder.feed(data), None
-        except FramingError as found:
-            frames, error = found.frames, found
+            frames, is_all = decoder.feed(data), True
+        except FramingError as error:
+            if not error.frames:
+                raise
+            frames, is_all = error.frames, False
         yield from frames
-        if error is None:
+        if is_all:
             return
-        if not frames:
-            raise error
         data = b""
 
 

@@ -1,0 +1,133 @@
+"""`wsprism connect`: talk to a gateway from a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from wsprism_cli.terminal import console, fail, is_interactive, printable
+
+if TYPE_CHECKING:
+    from wsprism_cli.render import Line
+    from wsprism_core.client import Client
+
+__all__ = ("connect", "full_url")
+
+DEFAULT_URL: Final = "ws://127.0.0.1:8080/v1/ws"
+
+
+def full_url(url: str, *, tcp: bool) -> str:
+    """Return a URL as the client wants it; `HOST:PORT` is one.
+
+    Raises:
+        ValueError: It is none, or not of the transport that was asked for.
+    """
+    if "://" not in url:
+        url = f"{'tcp' if tcp else 'ws'}://{url}"
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("ws", "wss", "tcp"):
+        raise ValueError("must begin with ws://, wss:// or tcp://")
+    if tcp and scheme != "tcp":
+        raise ValueError("is no tcp:// address; with --tcp give HOST:PORT")
+    if not rest.strip("/"):
+        raise ValueError("has no host")
+    return url
+
+
+@click.command(short_help="Talk to a gateway from this terminal.")
+@click.argument("url", default=DEFAULT_URL)
+@click.option(
+    "--ticket",
+    default="dev",
+    envvar="WSPRISM_TICKET",
+    show_envvar=True,
+    help="Who to be, as the gateway knows it.  [default: dev]",
+)
+@click.option("--tenant", help="The tenant; needed where the gateway has several.")
+@click.option("--tcp", is_flag=True, help="Take a URL without a scheme for tcp://.")
+@click.option(
+    "--codec",
+    type=click.Choice(["json", "msgpack"]),
+    default="json",
+    show_default=True,
+    help="What messages are encoded with.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to listen after the last line of a pipe or file.",
+)
+def connect(
+    url: str, ticket: str, tenant: str | None, tcp: bool, codec: str, wait: float
+) -> None:
+    r"""Talk to a gateway from this terminal.
+
+    Type a message, see what arrives; /help lists what can be typed. URL begins with
+    ws://, wss:// or tcp://; where it is left out, it is ws://127.0.0.1:8080/v1/ws.
+    Lines may come from a pipe or a file too.
+
+    \b
+    Examples:
+      wsprism connect --ticket dev:ann
+      wsprism connect 127.0.0.1:9001 --tcp --ticket dev:bob
+      printf '/join lobby\nchat.send hello\n' | wsprism connect
+
+    \b
+    What to type first:
+      /join lobby
+      chat.send hello
+    """
+    try:
+        url = full_url(url, tcp=tcp)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'URL'") from None
+    arguments = {"ticket": ticket, "tenant": tenant, "codec": codec}
+    try:
+        code = asyncio.run(_connect(url, arguments, wait))
+    except KeyboardInterrupt:
+        code = 0
+    raise click.exceptions.Exit(code)
+
+
+async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
+    from wsprism_cli.lines import prompted_lines, stream_lines
+    from wsprism_cli.repl import converse
+    from wsprism_core import WsPrismError
+    from wsprism_core.client import connect as open_client
+
+    screen = console()
+
+    def show(line: Line) -> None:
+        from rich.text import Text
+
+        screen.print(Text.assemble(*line))
+
+    async with AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(open_client(url, **arguments))
+        except ConnectionRefusedError:
+            fail(f"nothing listens on {url}; start a gateway with: wsprism run", 1)
+        except (OSError, WsPrismError) as error:
+            fail(f"cannot connect to {url}: {error}", 1)
+        show(_greeting(url, client))
+        if is_interactive():
+            return await converse(client, prompted_lines(), show)
+        return await converse(client, stream_lines(), show, wait=wait)
+
+
+def _greeting(url: str, client: Client) -> Line:
+    from wsprism_cli.render import Piece
+
+    authed = client.authed
+    services = ", ".join(authed["services"]) or "none"
+    text = (
+        f"connected to {url} as {authed['user']}, tenant {authed['tenant']};"
+        f" services: {services}; /help says what to type"
+    )
+    return [Piece(printable(text), "green")]
