@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from wsprism_core import manifest
+from wsprism_core.protocol import packets
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
@@ -37,7 +47,13 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_type_aliases = {
+    "Actions": "wsprism_core.Actions",
+    "Publication": "wsprism_core.realtime.channel.Publication",
+}
+autodoc_default_options = {"members": True}
+# The manifest imports these for type checkers alone; autodoc wants to look them up.
+vars(manifest).update(BaseModel=pydantic.BaseModel, Packet=packets.Packet)
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -46,6 +62,30 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     # The standard library and other projects: their inventories are on the network,
     # and this documentation builds without one.
-    (r"py:.*", r"(asyncio|collections|contextlib|enum|logging|pathlib|random|re)\..*"),
+    (
+        r"py:.*",
+        r"(asyncio|collections|contextlib|decimal|enum|pathlib|random|types)\..*",
+    ),
     (r"py:.*", r"(click|pluggy|pydantic|pytest|websockets)\..*"),
+    # A type variable is no thing of its own.
+    (r"py:class", r"wsprism_core\.protocol\.fields\.T"),
+    # Insides that the testing API hands out; they have no promise and so no page.
+    (r"py:class", r"wsprism_core\.(config\.Config|metrics\.Metrics)"),
+    (r"py:class", r"(wsprism_core\.gateway\.gateway\.Gateway|MemoryClient)"),
+    (r"py:class", r"wsprism_core\.testing\.clock\.VirtualTimer"),
 ]
+
+
+def _signature(
+    app: Sphinx, what: str, name: str, obj: Any, *_: object
+) -> tuple[str, str] | None:
+    """Show no constructor where nobody calls one: of protocols and of enums."""
+    if what != "class":
+        return None
+    hidden = getattr(obj, "_is_protocol", False) or issubclass(obj, Enum)
+    return ("", "") if hidden else None
+
+
+def setup(app: Sphinx) -> None:
+    """Register what changes signatures."""
+    app.connect("autodoc-process-signature", _signature)

@@ -65,9 +65,9 @@ def test_an_empty_variable_counts_as_none() -> None:
 
 
 def test_a_wrong_variable_is_named() -> None:
-    with pytest.raises(OptionError, match="^WSPRISM_LOG_LEVEL: must be one of debug"):
+    with pytest.raises(OptionError, match=r"^WSPRISM_LOG_LEVEL: must be one of debug"):
         run_options({}, {"WSPRISM_LOG_LEVEL": "loud"})
-    with pytest.raises(OptionError, match="^WSPRISM_LOG_JSON: must be one of 1, true"):
+    with pytest.raises(OptionError, match=r"^WSPRISM_LOG_JSON: must be one of 1, true"):
         run_options({}, {"WSPRISM_LOG_JSON": "maybe"})
 
 
@@ -107,7 +107,7 @@ def test_values_are_parsed(flag: str, text: str, value: object) -> None:
     ],
 )
 def test_wrong_values_are_refused(flag: str, text: str) -> None:
-    with pytest.raises(ValueError, match="^must be "):
+    with pytest.raises(ValueError, match=r"^must be "):
         BY_FLAG[flag].parse(text)
 
 

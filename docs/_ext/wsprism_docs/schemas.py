@@ -56,21 +56,30 @@ def objects_of(schema: Any) -> list[DataObject]:
     return list(found.values())
 
 
-def type_text(schema: Schema, defs: Mapping[str, Schema]) -> str:
-    """Return what a value may be, in a few words."""
+def type_text(
+    schema: Schema, defs: Mapping[str, Schema], objects: str | None = None
+) -> str:
+    """Return what a value may be, in a few words.
+
+    Args:
+        schema: The value's JSON schema.
+        defs: What it refers to.
+        objects: What to call an object; None is by its name.
+    """
     if "$ref" in schema:
         inner = defs[_ref(schema)]
-        return type_text(inner, defs) if "enum" in inner else _ref(schema)
+        return type_text(inner, defs) if "enum" in inner else objects or _ref(schema)
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
         return " or ".join(f"`{each}`" for each in schema["enum"])
     either = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
     if either:
-        return " or ".join(type_text(each, defs) for each in either)
+        texts = (type_text(each, defs, objects) for each in either)
+        return " or ".join(dict.fromkeys(texts))
     kind = schema.get("type", "any value")
     if kind == "array":
-        return f"list of {type_text(schema.get('items', {}), defs)}"
+        return f"list of {type_text(schema.get('items', {}), defs, objects)}"
     if kind == "object":
         return "mapping"
     bounds = _bounds(schema, kind)
@@ -92,6 +101,8 @@ def _bounds(schema: Schema, kind: str) -> str:
         low = f"more than {schema['exclusiveMinimum']}"
     if low is None and high is None:
         return ""
+    if low == high:
+        return str(low)
     if high is None:
         return f"{low} or more" if not str(low).startswith("more") else str(low)
     return f"{low} to {'2^53-1' if high == _MAX_SAFE else high}"

@@ -31,7 +31,9 @@ class SettingTable(GeneratedDirective):
         rows = (
             (
                 code(key),
-                type_text(schema["properties"][key], schema.get("$defs", {})),
+                type_text(
+                    schema["properties"][key], schema.get("$defs", {}), "section"
+                ),
                 _default(field),
                 said[key],
             )
@@ -66,7 +68,7 @@ def _default(field: FieldInfo) -> str:
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, BaseModel):
-        return "its own"
+        return "all of its own"
     return code(_plain(value))
 
 

@@ -10,6 +10,7 @@ from support.services import DO, LAB, RELAY, Lab
 from wsprism_core import (
     Ack,
     Action,
+    Broadcast,
     ErrorCode,
     HotFrame,
     ProtocolError,
@@ -134,6 +135,29 @@ async def test_a_service_that_fails_behind_its_answer_gives_no_second_one(
         assert gw.metrics.plugin_failures["lab", "on_message"] == 1
         ref = await dev.send("lab", "do")
         assert answers(dev, ref) == ["lab.echoed"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Reply("unknown", 1),
+        Reply("echoed", {1}),
+        Ack({1}),
+        Broadcast("posted", {1}, ack={"id": 1}),
+        Broadcast("posted", 1, ack={"id": {1}}),
+    ],
+)
+async def test_an_answer_that_cannot_be_sent_is_an_error_instead(
+    gateway: type[GatewayHarness], action: Action
+) -> None:
+    lab = Lab()
+    lab.todo = lambda *_: action
+    async with gateway(lab) as gw, gw.connect() as dev:
+        await dev.join("r1")
+        ref = await dev.send("lab", "do", room="r1", ack=True)
+        await dev.expect_error("INTERNAL", ref=ref)
+        assert answers(dev, ref) == []
+        assert gw.metrics.plugin_failures["lab", "on_message"] == 1
 
 
 async def test_the_answer_to_a_frame_may_be_a_reply(

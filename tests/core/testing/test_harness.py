@@ -85,7 +85,7 @@ async def test_a_broadcast_reaches_members_in_either_codec(
         gw.connect(user="bob", codec="msgpack") as bob,
     ):
         await ann.join("r1")
-        alias = (await bob.join("r1"))["alias"]
+        alias = (await bob.join("r1"))["data"]["alias"]
         await bob.send("lab", "say", "hi")
         for client in (ann, bob):
             said = await client.expect_push("lab.said")
@@ -183,7 +183,7 @@ async def test_the_same_seed_gives_the_same_epochs(
     epochs = []
     for seed in (1, 1, 2):
         async with gateway(seed=seed) as gw, gw.connect() as dev:
-            epochs.append((await dev.join("r1"))["epoch"])
+            epochs.append((await dev.join("r1"))["data"]["epoch"])
     assert epochs[0] == epochs[1] != epochs[2]
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -85,8 +86,17 @@ async def socket_stage(
 
 
 @pytest.fixture
-def timers(socket_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> ManualTimers:
-    """Virtual time for the deadlines of `socket_stage`."""
-    manual = ManualTimers(socket_stage.stream.loop)
-    monkeypatch.setattr(socket_stage.stream, "loop", manual)
+async def ws(host: EchoHost) -> AsyncIterator[Stage]:
+    """The WebSocket transport alone."""
+    async with running(websocket(), host) as built:
+        yield built
+
+
+@pytest.fixture
+def timers(request: pytest.FixtureRequest) -> ManualTimers:
+    """Virtual time for the deadlines of the stage that the test has."""
+    name = "ws" if "ws" in request.fixturenames else "socket_stage"
+    stage: Stage = request.getfixturevalue(name)
+    manual = ManualTimers(stage.stream.loop)
+    stage.stream.loop = cast("asyncio.AbstractEventLoop", manual)
     return manual

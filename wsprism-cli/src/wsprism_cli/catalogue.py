@@ -33,13 +33,16 @@ class Catalogue:
 
     def note(self, envelope: Mapping[str, Any]) -> None:
         """Learn from a text message which rooms the session is in."""
-        if envelope.get("svc") != "sys":
-            return
-        room, data = envelope.get("room"), envelope.get("data")
-        if envelope.get("type") == "joined" and isinstance(data, Mapping):
-            self._aliases[str(room)] = data["alias"]
-        elif envelope.get("type") == "left":
-            self._aliases.pop(str(room), None)
+        match envelope:
+            case {
+                "svc": "sys",
+                "type": "joined",
+                "room": str(room),
+                "data": {"alias": int(alias)},
+            }:
+                self._aliases[room] = alias
+            case {"svc": "sys", "type": "left", "room": str(room)}:
+                self._aliases.pop(room, None)
 
     def alias(self, room: str) -> int | None:
         """Return the alias of a room that the session is in."""

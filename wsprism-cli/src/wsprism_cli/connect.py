@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -83,6 +81,8 @@ def connect(
       /join lobby
       chat.send hello
     """
+    import asyncio
+
     try:
         url = full_url(url, tcp=tcp)
     except ValueError as error:
@@ -96,6 +96,8 @@ def connect(
 
 
 async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
+    from contextlib import AsyncExitStack
+
     from wsprism_cli.lines import prompted_lines, stream_lines
     from wsprism_cli.repl import converse
     from wsprism_core import WsPrismError
@@ -106,7 +108,7 @@ async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
     def show(line: Line) -> None:
         from rich.text import Text
 
-        screen.print(Text.assemble(*line))
+        screen.print(Text.assemble(*line), soft_wrap=True)
 
     async with AsyncExitStack() as stack:
         try:

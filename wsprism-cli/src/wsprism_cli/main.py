@@ -71,11 +71,11 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     help="Show the versions and exit.",
 )
 def cli() -> None:
-    """WsPrism, a realtime gateway.
+    """Run wsPrism, a realtime gateway, and talk to it.
 
     One WebSocket carries messages that must arrive, such as chat, and signals that
-    must be new, such as game input. What it does is up to plugins, which are installed
-    with pip.
+    must be new, such as game input. What a gateway does is up to its plugins, which
+    are installed with pip.
     """
 
 

@@ -19,7 +19,7 @@ def show(prepared: Prepared, gateway: Gateway) -> None:
     """Show addresses, plugins, tenants and warnings, styled where it is looked at."""
     rows = [(label, printable(value)) for label, value in summary(prepared, gateway)]
     if prepared.development:
-        rows.append(("try it", f"wsprism connect {rows[0][1]} --ticket dev:ann"))
+        rows.append(("try it", _connect_command(prepared, rows[0][1])))
     warnings = [printable(text) for text in prepared.warnings]
     if is_rich():
         _show_panel(rows, printable(prepared.alarm), warnings)
@@ -28,6 +28,12 @@ def show(prepared: Prepared, gateway: Gateway) -> None:
         click.echo(f"{label:<10}{value}")
     for text in filter(None, (prepared.alarm, *warnings)):
         click.echo(f"warning: {text}")
+
+
+def _connect_command(prepared: Prepared, url: str) -> str:
+    first, *others = prepared.config.tenants
+    tenant = f" --tenant {first.id}" if others else ""
+    return f"wsprism connect {url} --ticket dev:ann{tenant}"
 
 
 def _show_panel(rows: list[tuple[str, str]], alarm: str, warnings: list[str]) -> None:

@@ -18,7 +18,7 @@ def console() -> Console:
     """Return standard output for styled text; nothing in a text is taken for markup."""
     from rich.console import Console
 
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    return Console(markup=False, emoji=False, highlight=False)
 
 
 def is_interactive() -> bool:

@@ -216,7 +216,7 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
             gc.collect()
             gc.freeze()
             await signals.stop.wait()
-            await unless(signals.hurry, gateway.drain())
+            await gateway.drain()
         finally:
             await gateway.stop()
             gc.unfreeze()

@@ -79,7 +79,7 @@ class StopSignals:
             signal.signal(number, handler)
 
 
-async def unless(event: asyncio.Event, work: Awaitable[None]) -> bool:
+async def unless(event: asyncio.Event, work: Awaitable[object]) -> bool:
     """Do some work, or give it up when the event comes first.
 
     Returns:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from wsprism_core.manifest import Service
@@ -15,6 +16,9 @@ __all__ = ("Check", "compile_checks")
 
 #: Returns the data that the service gets, or raises ProtocolError.
 Check: TypeAlias = Callable[[Any], Any]
+
+#: What pydantic calls it, in a dataclass and elsewhere.
+_UNKNOWN_KEY: Final = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 def compile_checks(services: Iterable[Service]) -> dict[tuple[str, str], Check]:
@@ -28,15 +32,17 @@ def compile_checks(services: Iterable[Service]) -> dict[tuple[str, str], Check]:
 
 
 def _compile(schema: Any) -> Check:
-    validate = TypeAdapter(schema).validator.validate_python
+    # As JSON, for that is what strictness is about: an object is as good as a dataclass
+    # or a model there, and a string as good as an enum.
+    validate = TypeAdapter(schema).validator.validate_json
 
     def check(data: Any) -> Any:
         try:
-            return validate(data, strict=True, extra="forbid")
+            return validate(orjson.dumps(data), strict=True, extra="forbid")
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             # Key names of the sender's own are not repeated: they may be anything.
-            where = "" if fault["type"] == "extra_forbidden" else _path(fault["loc"])
+            where = "" if fault["type"] in _UNKNOWN_KEY else _path(fault["loc"])
             raise ProtocolError(
                 ErrorCode.BAD_REQUEST, f"data{where}: {fault['msg']}"
             ) from None

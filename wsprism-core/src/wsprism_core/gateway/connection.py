@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -233,6 +234,7 @@ class Connection:
             frame = decode_hot_frame(payload)
         except ProtocolError as error:
             self._refuse_frame(error, lane=0)
+            self._count_undelivered(error)
             return
         try:
             self._parts.ingress.frame(self, frame)
@@ -240,6 +242,7 @@ class Connection:
             error.ref = frame.seq
             lane = self._parts.catalog.opcode_lane(frame.svc_id, frame.opcode)
             self._refuse_frame(error, lane=lane)
+            self._count_strike(error)
 
     def heard(self) -> None:
         """Note a frame that is no message."""
@@ -300,7 +303,8 @@ class Connection:
                     error.code, CloseCode.NOT_AUTHENTICATED, error.msg, ref=error.ref
                 )
             else:
-                self._refuse_undecodable(error, lane=0)
+                self.refuse(error, lane=0)
+                self._count_undelivered(error)
             return
         if self.session is None:
             self._authenticate(message)
@@ -394,16 +398,23 @@ class Connection:
 
     def _refuse_frame(self, error: ProtocolError, *, lane: int) -> None:
         if self.tenant.tells_hot_errors:
-            self._refuse_undecodable(error, lane=lane)
+            self.refuse(error, lane=lane)
             return
         metrics = self._parts.metrics
         metrics.errors[self.tenant.id, str(error.code)] += 1
         metrics.errors_silenced += 1
-        self._count_strike(error)
 
-    def _refuse_undecodable(self, error: ProtocolError, *, lane: int) -> None:
-        self.refuse(error, lane=lane)
-        self._count_strike(error)
+    def _count_undelivered(self, error: ProtocolError) -> None:
+        """Count a message that did not get as far as the rate limit.
+
+        Where it could be decoded, and was refused for what it says, it takes a token
+        like any other.
+        """
+        if error.strike:
+            self._count_strike(error)
+        else:
+            with contextlib.suppress(ProtocolError):
+                self.spend_token()
 
     def _count_strike(self, error: ProtocolError) -> None:
         if not error.strike:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
@@ -336,6 +337,14 @@ def _isolate(failures: Failures, tasks: Tasks) -> Wrap:
     """Return a transform that keeps an observer's failure to itself."""
 
     def wrap(plugin: str, function: Any) -> Any:
+        async def finish(result: Awaitable[Any]) -> None:
+            try:
+                await result
+            except (asyncio.CancelledError, *STOPS_THE_PROCESS):
+                raise
+            except BaseException as error:
+                failures.note(plugin, "observe", error)
+
         def isolated(*args: Any) -> None:
             try:
                 result = function(*args)
@@ -345,7 +354,7 @@ def _isolate(failures: Failures, tasks: Tasks) -> Wrap:
                 failures.note(plugin, "observe", error)
                 return
             if isinstance(result, Awaitable):
-                tasks.spawn(result)
+                tasks.spawn(finish(result))
 
         return isolated
 

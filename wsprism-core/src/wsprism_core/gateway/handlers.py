@@ -64,8 +64,8 @@ class HandlerQueues:
             ProtocolError: As many as may wait do so already.
         """
         if svc not in self._tasks:
-            self._waiting[svc] = deque([job])
-            self._tasks[svc] = asyncio.ensure_future(self._work(svc))
+            self._waiting[svc] = deque()
+            self._tasks[svc] = asyncio.ensure_future(self._work(svc, job))
             return
         waiting = self._waiting[svc]
         if len(waiting) >= self._bound:
@@ -81,8 +81,9 @@ class HandlerQueues:
         for task in tasks.values():
             task.cancel()
 
-    async def _work(self, svc: str) -> None:
+    async def _work(self, svc: str, first: Job) -> None:
         waiting = self._waiting[svc]
+        await _run(first)
         while waiting:
             await _run(waiting.popleft())
         if self._waiting.get(svc) is waiting:

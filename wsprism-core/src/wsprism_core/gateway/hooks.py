@@ -72,6 +72,8 @@ class EventHooks:
             error = ValueError("a rewritten message keeps its svc and type")
             self._failures.note("check_message", "check_message", error)
             raise _check_failed()
+        # It is still the same message to its sender, who waits for one answer to it.
+        rewritten.seq, rewritten.flags = message.seq, message.flags
         return rewritten
 
     def on_open(self, session: Session) -> None:

@@ -251,13 +251,12 @@ class Ingress:
                 self._egress.perform(
                     actions, route.service.name, origin.session.tenant, origin
                 )
+                self._egress.finish(origin)
+                return True
             except STOPS_THE_PROCESS:
                 raise
             except BaseException as error:
                 failure = error
-        if failure is None:
-            self._egress.finish(origin)
-            return True
         if isinstance(failure, ProtocolError) and not origin.answered:
             raise failure
         self._failures.note(route.plugin, hook, failure)

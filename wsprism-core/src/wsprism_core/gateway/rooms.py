@@ -77,6 +77,9 @@ class RoomDesk:
             self._hooks.check_join(session, name)
             self._check_limits(session, name)
             membership = self._enter(session, name, quiet=False)
+            if session.memberships.get(name) is not membership:
+                # What a plugin wanted done about the join has ended it.
+                raise ProtocolError(ErrorCode.NOT_ALLOWED, "you may not join this room")
         session.active = membership
         self._tell_joined(membership, ref)
 

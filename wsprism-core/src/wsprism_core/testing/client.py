@@ -138,10 +138,9 @@ class ScriptedClient:
         return await self.expect_reply(ref)
 
     async def join(self, room: str) -> dict[str, Any]:
-        """Join a room; return the data of `sys.joined`."""
+        """Join a room; return `sys.joined`."""
         __tracebackhide__ = True
-        joined: dict[str, Any] = (await self.request("room", "join", room=room))["data"]
-        return joined
+        return await self.request("room", "join", room=room)
 
     async def leave(self, room: str) -> None:
         """Leave a room."""

@@ -187,12 +187,13 @@ class GatewayHarness:
 
     async def settle(self) -> None:
         """Let everything happen that can happen at this moment."""
-        quiet = 0
-        while True:
-            quiet = 0 if self.pump() else quiet + 1
-            if quiet >= (_QUIET_ROUNDS if self._busy() else 1):
-                return
+        quiet, busy = 0, self._busy()
+        while quiet < (_QUIET_ROUNDS if busy else 1):
             await asyncio.sleep(0)
+            moved = self.pump()
+            was_busy, busy = busy, self._busy()
+            # A task that has just ended may have left callbacks behind.
+            quiet = 0 if moved or busy is not was_busy else quiet + 1
 
     def pump(self) -> bool:
         """Let everything happen that needs no event loop.

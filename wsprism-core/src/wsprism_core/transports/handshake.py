@@ -27,10 +27,12 @@ def check_upgrade(head: Head) -> None:
     """Check that a request for the WebSocket path asks for a WebSocket.
 
     Raises:
-        Rejected: 405 or 426.
+        Rejected: 405, 426 or 505.
     """
     if head.method != "GET":
         raise Rejected(405, "only GET is answered here", {"Allow": "GET"})
+    if head.version != "1.1":
+        raise Rejected(505, "a WebSocket wants HTTP/1.1")
     if "websocket" not in head.tokens("upgrade") or "upgrade" not in head.tokens(
         "connection"
     ):
@@ -48,7 +50,7 @@ def accept_handshake(parser: FrameParser, raw: bytes) -> Response:
         raw: The head with its blank line.
 
     Raises:
-        Rejected: 400, 431 or 505.
+        Rejected: 400.
     """
     parser.receive_data(raw)
     request = next(iter(parser.events_received()), None)

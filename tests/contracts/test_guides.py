@@ -1,0 +1,283 @@
+"""The code of the how-to guides; docs/how-to shows what is between marks."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from wsprism_core import (
+    Actions,
+    Broadcast,
+    Envelope,
+    ErrorCode,
+    Gateway,
+    Inbound,
+    Outbound,
+    ProtocolError,
+    Reply,
+    RoomRule,
+    Service,
+    ServiceMissing,
+    Session,
+    hookimpl,
+)
+from wsprism_core.protocol.decimals import to_decimal, to_mantissa
+from wsprism_core.protocol.errors import Malformed
+from wsprism_core.protocol.fields import (
+    array,
+    bitmask,
+    f32,
+    i32,
+    optional,
+    scaled,
+    u8,
+    u16,
+    u32,
+)
+from wsprism_core.protocol.javascript import module
+from wsprism_core.protocol.packets import Packet
+from wsprism_core.testing import GatewayHarness, config_with
+
+# ---------------------------------------------------------------- writing a plugin
+
+
+# begin rules
+class NotesService:
+    """One note per room, which everybody in it sees."""
+
+    def __init__(self, max_length: int) -> None:
+        self.max_length = max_length
+        self.notes: dict[str, str] = {}
+
+    def pin(self, user: str, room: str, text: str) -> Broadcast:
+        if len(text) > self.max_length:
+            raise ProtocolError(
+                ErrorCode.PAYLOAD_TOO_LARGE, f"{self.max_length} characters at most"
+            )
+        self.notes[room] = text
+        return Broadcast("pinned", {"by": user, "text": text}, room=room)
+
+    def read(self, room: str) -> Reply:
+        if room not in self.notes:
+            raise ProtocolError(ErrorCode.NOT_FOUND, "there is no note")
+        return Reply("note", {"text": self.notes[room]}, room=room)
+
+
+# end rules
+
+
+# begin manifest
+class Pin(TypedDict):
+    text: Annotated[str, Field(min_length=1)]
+
+
+class NotesConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    max_length: int = Field(default=280, ge=1)
+
+
+NOTES = Service(
+    name="notes",
+    summary="One note per room",
+    inbound=(
+        Inbound(name="pin", schema=Pin, room=RoomRule.MEMBER),
+        Inbound(name="read", room=RoomRule.MEMBER),
+    ),
+    outbound=(Outbound(name="pinned"), Outbound(name="note")),
+    config=NotesConfig,
+    counters={"notes_pinned": "Notes that were pinned"},
+)
+# end manifest
+
+
+# begin plugin
+class NotesPlugin:
+    name = "notes"
+    wsprism_api = 1
+
+    def __init__(self) -> None:
+        self.services: dict[str, NotesService] = {}
+
+    @hookimpl
+    def register_services(self) -> Service:
+        return NOTES
+
+    @hookimpl
+    def on_start(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        max_length = gateway.config("notes").max_length
+        for tenant in gateway.tenants():
+            self.services[tenant] = NotesService(max_length)
+
+    @hookimpl
+    def on_message(self, session: Session, message: Envelope) -> Actions:
+        service = self.services[session.tenant]
+        assert message.room is not None  # RoomRule.MEMBER sees to it
+        if message.type == "read":
+            return service.read(message.room)
+        pinned = service.pin(session.user, message.room, message.data["text"])
+        self.gateway.count("notes_pinned")
+        return pinned
+
+
+# end plugin
+
+
+# begin test_rules
+def test_a_note_is_told_to_the_room() -> None:
+    service = NotesService(max_length=5)
+    told = service.pin("user:ann", "lobby", "hello")
+    assert told == Broadcast(
+        "pinned", {"by": "user:ann", "text": "hello"}, room="lobby"
+    )
+    assert service.read("lobby") == Reply("note", {"text": "hello"}, room="lobby")
+
+
+def test_a_note_is_short() -> None:
+    with pytest.raises(ProtocolError) as refused:
+        NotesService(max_length=5).pin("user:ann", "lobby", "too long")
+    assert refused.value.code is ErrorCode.PAYLOAD_TOO_LARGE
+
+
+# end test_rules
+
+
+# begin test_plugin
+async def test_everybody_in_the_room_sees_a_note(gateway: type[GatewayHarness]) -> None:
+    async with (
+        gateway(NotesPlugin) as gw,
+        gw.connect("ann") as ann,
+        gw.connect("bob") as bob,
+    ):
+        await ann.join("lobby")
+        await bob.join("lobby")
+        await ann.request("notes", "pin", {"text": "hello"})
+        pinned = await bob.expect_push("notes.pinned")
+        assert pinned["data"] == {"by": "user:ann", "text": "hello"}
+        assert gw.metrics.plugin_counts["notes_pinned"] == 1
+
+
+async def test_a_stranger_is_refused(gateway: type[GatewayHarness]) -> None:
+    async with gateway(NotesPlugin) as gw, gw.connect("eve") as eve:
+        ref = await eve.send("notes", "pin", {"text": "hello"}, room="lobby")
+        await eve.expect_error("NOT_ALLOWED", ref=ref)
+
+
+# end test_plugin
+
+
+# begin test_config
+async def test_the_length_is_configured(gateway: type[GatewayHarness]) -> None:
+    config = config_with(plugins={"notes": {"max_length": 3}})
+    async with gateway(NotesPlugin, config=config) as gw, gw.connect() as client:
+        await client.join("lobby")
+        await client.send("notes", "pin", {"text": "hello"})
+        await client.expect_error("PAYLOAD_TOO_LARGE")
+
+
+# end test_config
+
+
+# begin test_slow
+async def test_a_slow_reader_gets_the_newest_quote(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway("market") as gw, gw.connect() as client:
+        await gw.advance(5)
+        await client.request("market", "subscribe", {"symbols": ["BTC-USD"]})
+        await client.read_all()
+        client.slow(bytes_per_s=0, buffer=0)
+        await gw.advance(10)
+        client.slow(None)
+        under_way, newest = await client.read_all()
+        assert isinstance(under_way, dict)
+        assert isinstance(newest, dict)
+        assert newest["data"]["prev_seq"] > under_way["data"]["seq"]
+
+
+# end test_slow
+
+
+# begin another service
+class LeaderboardPlugin:
+    wsprism_api = 1
+
+    @hookimpl
+    def on_start(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    def team_of(self, session: Session) -> list[str]:
+        try:
+            party = self.gateway.call("party", "of", session.tenant, session.user)
+        except ServiceMissing:
+            party = None
+        if party is None:
+            return [session.user]
+        return [member["user"] for member in party["members"]]
+
+
+# end another service
+
+
+async def test_a_service_copes_where_another_is_missing(
+    gateway: type[GatewayHarness],
+) -> None:
+    for plugins in (), ("party",):
+        plugin = LeaderboardPlugin()
+        async with gateway(plugin, *plugins) as gw, gw.connect("ann") as ann:
+            if plugins:
+                await ann.request("party", "create")
+            session = gw.api.session(ann.authed["sid"])
+            assert session is not None
+            assert plugin.team_of(session) == ["user:ann"]
+
+
+# -------------------------------------------------------------------------- packets
+
+
+# begin packet
+class Buttons(IntFlag):
+    JUMP = 1
+    FIRE = 2
+
+
+class Move(Packet):
+    tick: int = u32()
+    x: int = scaled(i32(), places=3)
+    heading: float = f32()
+    buttons: int = bitmask(u8(), Buttons)
+    path: tuple[int, ...] = array(u16(), 4)
+    boost: int | None = optional(u8(), default=None)
+
+
+# end packet
+
+
+def test_a_packet_is_packed_and_read() -> None:
+    # begin using
+    move = Move(tick=7, x=1500, heading=0.5, buttons=Buttons.FIRE, path=(1, 2, 3, 4))
+    payload = move.pack()  # 21 bytes; 22 with a boost
+    assert Move.unpack(payload) == move
+    assert to_decimal(move.x, 3) == to_decimal(to_mantissa("1.5", 3), 3)
+    # end using
+    assert len(payload) == 21
+    assert Move.sizes == (21, 22)
+    with pytest.raises(Malformed):
+        Move.unpack(payload[:-1])
+
+
+def test_the_javascript_module_has_the_packet() -> None:
+    # begin javascript
+    text = module([Move], services={"board": 200}, opcodes={"board": {"MOVE": 1}})
+    # end javascript
+    assert "export const Move = " in text
+
+
+def test_the_manifest_is_the_one_that_the_guide_shows() -> None:
+    schema: Any = Pin
+    assert NOTES.inbound[0].schema is schema

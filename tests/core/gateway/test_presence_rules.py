@@ -1,0 +1,159 @@
+"""PROTOCOL section 2: `room.presence`, batched and never about oneself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
+
+
+async def news(gw: GatewayHarness, client: ScriptedClient) -> list[dict[str, Any]]:
+    """Return the data of the presence that a client is told in the next moments."""
+    await gw.advance(0.2)
+    told = []
+    for message in await client.read_all():
+        assert isinstance(message, dict)
+        assert (message["svc"], message["type"]) == ("room", "presence")
+        assert message["room"] == "r1"
+        told.append(message["data"])
+    return told
+
+
+def joined(n: int, user: str) -> dict[str, Any]:
+    return {"n": n, "user": f"user:{user}"}
+
+
+async def test_a_join_and_a_leave_are_told_to_the_others(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with (
+        gateway() as gw,
+        gw.connect(user="ann") as ann,
+        gw.connect(user="bob") as bob,
+    ):
+        await ann.join("r1")
+        await gw.advance(1)
+        await bob.join("r1")
+        assert await news(gw, ann) == [{"joined": [joined(2, "bob")], "left": []}]
+        bob.expect_nothing()
+        await bob.leave("r1")
+        assert await news(gw, ann) == [{"joined": [], "left": [{"n": 2}]}]
+        bob.expect_nothing()
+
+
+async def test_changes_are_batched(gateway: type[GatewayHarness]) -> None:
+    async with (
+        gateway() as gw,
+        gw.connect(user="ann") as ann,
+        gw.connect(user="bob") as bob,
+        gw.connect(user="cat") as cat,
+        gw.connect(user="dan") as dan,
+    ):
+        await ann.join("r1")
+        await dan.join("r1")
+        await gw.advance(1)
+        await ann.read_all()
+        await bob.join("r1")
+        await gw.advance(0.05)
+        await cat.join("r1")
+        dan.drop_link()
+        await gw.advance(0.049)
+        ann.expect_nothing()
+        await gw.advance(0.001)
+        (batch,) = await news(gw, ann)
+        assert batch == {
+            "joined": [joined(3, "bob"), joined(4, "cat")],
+            "left": [{"n": 2}],
+        }
+
+
+async def test_how_long_changes_are_collected_is_configured(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(gateway={"presence_batch_ms": 0})
+    async with (
+        gateway(config=config) as gw,
+        gw.connect(user="ann") as ann,
+        gw.connect(user="bob") as bob,
+    ):
+        await ann.join("r1")
+        await bob.join("r1")
+        await ann.expect_push("room.presence")
+
+
+async def test_nobody_is_told_of_whom_his_own_joined_has_listed(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with (
+        gateway() as gw,
+        gw.connect(user="ann") as ann,
+        gw.connect(user="bob") as bob,
+        gw.connect(user="cat") as cat,
+    ):
+        await ann.join("r1")
+        await bob.join("r1")
+        await cat.join("r1")
+        assert await news(gw, ann) == [
+            {"joined": [joined(2, "bob"), joined(3, "cat")], "left": []}
+        ]
+        assert await news(gw, bob) == [{"joined": [joined(3, "cat")], "left": []}]
+        assert await news(gw, cat) == []
+
+
+async def test_who_comes_and_goes_within_a_batch_was_never_there(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with (
+        gateway() as gw,
+        gw.connect(user="ann") as ann,
+        gw.connect(user="bob") as bob,
+        gw.connect(user="cat") as cat,
+    ):
+        await ann.join("r1")
+        await gw.advance(1)
+        await bob.join("r1")
+        await cat.join("r1")
+        await bob.leave("r1")
+        # Cat has seen bob in her list; ann has never heard of him.
+        assert await news(gw, ann) == [{"joined": [joined(3, "cat")], "left": []}]
+        assert await news(gw, cat) == [{"joined": [], "left": [{"n": 2}]}]
+
+
+async def test_another_connection_of_ones_own_is_another_member(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with (
+        gateway() as gw,
+        gw.connect(user="ann") as ann,
+        gw.connect(user="ann") as too,
+    ):
+        await ann.join("r1")
+        await gw.advance(1)
+        await too.join("r1")
+        assert await news(gw, ann) == [{"joined": [joined(2, "ann")], "left": []}]
+        too.expect_nothing()
+        await too.leave("r1")
+        await too.join("r1")
+        assert await news(gw, ann) == [
+            {"joined": [joined(3, "ann")], "left": [{"n": 2}]}
+        ]
+        too.expect_nothing()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_an_empty_room_that_fills_again_starts_afresh(
+    gateway: type[GatewayHarness], count: int
+) -> None:
+    async with (
+        gateway() as gw,
+        gw.connect(user="ann") as ann,
+        gw.connect(user="bob") as bob,
+    ):
+        for _ in range(count):
+            await ann.join("r1")
+            await ann.leave("r1")
+        await bob.join("r1")
+        assert await news(gw, bob) == []
+        ann.expect_nothing()
