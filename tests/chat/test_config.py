@@ -9,7 +9,6 @@ from wsprism_chat.config import ChatConfig
 def test_defaults() -> None:
     assert ChatConfig().model_dump() == {
         "max_length": 4_000,
-        "history_size": 100,
         "history_page_chars": 16_384,
     }
 
@@ -20,8 +19,6 @@ def test_defaults() -> None:
         {"max_length": 0},
         {"max_length": 65_537},
         {"max_length": "4000"},
-        {"history_size": -1},
-        {"history_size": 10_001},
         {"history_page_chars": 0},
         {"history_page_chars": 65_537},
         {"max_lenght": 100},

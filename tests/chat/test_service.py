@@ -170,22 +170,6 @@ def test_50_messages_are_a_page_where_no_limit_is_named() -> None:
     assert page(chat(room), {"after": 0}) == (list(range(1, 51)), True)
 
 
-@pytest.mark.parametrize("query", [{}, {"after": 0}])
-def test_history_looks_back_no_further_than_configured(query: HistoryQuery) -> None:
-    room = Room()
-    room.say("a", "b", "c", "d", "e")
-    assert page(chat(room, history_size=2), query) == ([4, 5], False)
-    assert page(chat(room, history_size=0), query) == ([], False)
-
-
-def test_history_looks_back_100_by_default() -> None:
-    room = Room()
-    room.say(*"x" * 150)
-    assert page(chat(room), {"limit": 100}) == (list(range(51, 151)), False)
-    query: HistoryQuery = {"before": 53, "limit": 100}
-    assert page(chat(room), query) == ([51, 52], False)
-
-
 def test_a_page_ends_where_it_would_hold_too_much_text() -> None:
     room = Room()
     room.say("aaa", "bbb", "ccc")
@@ -225,11 +209,10 @@ def test_both_ends_of_a_range_are_refused() -> None:
 @given(
     texts=st.lists(st.one_of(st.none(), st.text(min_size=1)), max_size=90),
     limit=st.integers(1, 100),
-    size=st.integers(0, 100),
     chars=st.integers(1, 100),
 )
 def test_paging_either_way_meets_every_message_once(
-    texts: list[str | None], limit: int, size: int, chars: int
+    texts: list[str | None], limit: int, chars: int
 ) -> None:
     room = Room()
     for text in texts:
@@ -237,12 +220,8 @@ def test_paging_either_way_meets_every_message_once(
             room.put({}, svc="party", type="state")
         else:
             room.say(text)
-    service = chat(room, history_size=size, history_page_chars=chars)
-    expected = [
-        envelope["seq"]
-        for envelope in room.held[max(0, len(texts) - size) :]
-        if envelope["svc"] == "chat"
-    ]
+    service = chat(room, history_page_chars=chars)
+    expected = [envelope["seq"] for envelope in room.held if envelope["svc"] == "chat"]
 
     forwards: list[int] = []
     backwards: list[int] = []

@@ -438,7 +438,7 @@ class BoardPlugin:
 
 async def test_hook_on_binary(gateway: Harness) -> None:
     async with gateway(BoardPlugin) as gw, gw.connect() as client:
-        n = (await client.join("r1"))["n"]
+        n = (await client.join("r1"))["data"]["n"]
         move = Move(tick=1, x=-3, y=4).pack()
         await client.send_frame(200, 1, move)
         frame = await client.expect_frame(200, 1)

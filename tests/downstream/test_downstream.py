@@ -107,6 +107,8 @@ def gateway(installed: Environment) -> Iterator[str]:
             raise AssertionError("it did not start:\n" + "".join(said))
     finally:
         process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        process.stdout.close()
         assert process.wait(20) == 0
 
 

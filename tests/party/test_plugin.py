@@ -166,7 +166,9 @@ def test_a_dropped_connection_is_away_until_it_resumes(plugin: PartyPlugin) -> N
     assert (party_of(plugin, ann) or {})["members"][0]["status"] == "away"
     actions = plugin.on_resume(ann)
     assert (party_of(plugin, ann) or {})["members"][0]["status"] == "online"
-    assert JoinRoom("ann1", f"party:{FIRST}", active=False) in cast("list[Any]", actions)
+    assert JoinRoom("ann1", f"party:{FIRST}", active=False) in cast(
+        "list[Any]", actions
+    )
 
 
 def test_a_dropped_session_ends_later(plugin: PartyPlugin) -> None:

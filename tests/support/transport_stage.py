@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from support.peers import Got, MemoryPeer, Peer, Stream, TcpPeer, WebSocketPeer
-from support.transport_host import EchoHost
+from support.transport_host import TIMEOUT, EchoHost
 from wsprism_core.transports.memory import MemoryTransport
 from wsprism_core.transports.stream import StreamTransport
 from wsprism_core.transports.tcp import TcpTransport
@@ -103,7 +103,8 @@ async def running(built: Built, host: EchoHost) -> AsyncIterator[Stage]:
     finally:
         for peer in stage.peers:
             peer.drop()
-        await transport.stop()
+        async with asyncio.timeout(TIMEOUT):
+            await transport.stop()
 
 
 class ManualTimers:

@@ -14,7 +14,6 @@ class ChatConfig(BaseModel):
 
     Attributes:
         max_length: The longest `msg`, in characters.
-        history_size: How far `chat.history` looks back, in numbers of the room.
         history_page_chars: How much text a page of history holds, in characters; a
             single longer message is a page of its own.
     """
@@ -22,5 +21,4 @@ class ChatConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     max_length: int = Field(default=4_000, ge=1, le=65_536)
-    history_size: int = Field(default=100, ge=0, le=10_000)
     history_page_chars: int = Field(default=16_384, ge=1, le=65_536)

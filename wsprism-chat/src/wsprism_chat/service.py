@@ -133,16 +133,8 @@ class ChatService:
         self, room: str, before: int | None, after: int | None
     ) -> Iterator[PastMessage]:
         """Yield what was said, going away from the mark that the query gave."""
-        newest = self._recall(room, limit=1)
-        if not newest:
-            return
-        floor = newest[-1]["seq"] - self._config.history_size
-        if after is not None:
-            after = max(after, floor)
         while held := self._recall(room, before=before, after=after, limit=_STRIDE):
             for envelope in held if after is not None else reversed(held):
-                if envelope["seq"] <= floor:
-                    return
                 # A room is shared: other services' messages are numbered with ours.
                 if envelope["svc"] == "chat" and envelope["type"] == "msg":
                     yield _past(envelope)

@@ -203,8 +203,7 @@ def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator
 async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) -> int:
     with StopSignals() as signals:
         gateway = _assemble(prepared)
-        if not await unless(signals.stop, _start(gateway)):
-            return 0
+        await _start(gateway)
         try:
             _check_addresses(prepared, gateway)
             if prepared.options.log_json:
@@ -216,7 +215,7 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
             gc.collect()
             gc.freeze()
             await signals.stop.wait()
-            await gateway.drain()
+            await unless(signals.hurry, gateway.drain())
         finally:
             await gateway.stop()
             gc.unfreeze()

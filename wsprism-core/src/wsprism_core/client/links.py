@@ -1,14 +1,14 @@
-"""A client's connection: whole messages in and out, over WebSocket or TCP."""
+"""What carries a client's messages: WebSocket, or TCP in the protocol's framing."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Protocol
-from urllib.parse import SplitResult, urlencode, urlsplit
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed as WebSocketClosed
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
-from wsprism_core.client.errors import ConnectionClosed
+from wsprism_core.client.errors import ConnectionClosed, HandshakeRefused
 from wsprism_core.protocol.framing import (
     FrameDecoder,
     FramingError,
@@ -25,209 +25,243 @@ from wsprism_core.protocol.framing import (
     encode_frame,
 )
 from wsprism_core.protocol.layout import (
+    SUBPROTOCOL_JSON,
+    SUBPROTOCOL_MSGPACK,
     WEBSOCKET_PATH,
-    CloseCode,
     FrameKind,
 )
+from wsprism_core.transports.port import NO_CLOSE_FRAME
 
-__all__ = ("ClientLink", "open_link")
+if TYPE_CHECKING:
+    from websockets.http11 import Response
 
-#: The largest message that a client takes, in bytes.
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-#: What a refused handshake's status comes to.
-_CLOSE_CODES: Mapping[int, CloseCode] = {
-    401: CloseCode.NOT_AUTHENTICATED,
-    403: CloseCode.POLICY_VIOLATION,
-    429: CloseCode.TOO_MANY_SESSIONS,
-    503: CloseCode.TRY_AGAIN_LATER,
-}
+__all__ = ("Link", "TcpLink", "WebSocketLink", "open_tcp", "open_websocket")
 
-
-class ClientLink(Protocol):
-    """A connection that carries whole messages."""
-
-    #: Whether the ticket went with the handshake; else it is the first message.
-    ticket_sent: bool
-
-    async def send(self, message: str | bytes) -> None:
-        """Send a text or binary message, waiting while the socket is full.
-
-        Raises:
-            ConnectionClosed: The connection is over.
-        """
-
-    async def receive(self) -> str | bytes:
-        """Return the next message.
-
-        Raises:
-            ConnectionClosed: The connection is over.
-        """
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close and wait until it is done."""
+_SUBPROTOCOLS: Final = {"json": SUBPROTOCOL_JSON, "msgpack": SUBPROTOCOL_MSGPACK}
+_READ_BYTES: Final = 64 * 1024
+#: Seconds that a gateway has to answer a close.
+CLOSE_SECONDS: Final = 2.0
+_LOST: Final = "the connection was lost"
 
 
-def open_link(
+class Link(Protocol):
+    """One connection; a method raises `ConnectionClosed` once it is over."""
+
+    async def send(self, payload: bytes, *, is_text: bool) -> None:
+        """Send a whole message, when there is room for it."""
+
+    async def receive(self) -> tuple[bytes, bool]:
+        """Return the next whole message, and whether it is text."""
+
+    async def send_close(self, code: int, reason: str) -> None:
+        """Send a close; `receive` ends when the answer comes."""
+
+    def abort(self) -> None:
+        """Let go of the socket at once."""
+
+
+# ------------------------------------------------------------------------ WebSocket
+
+
+def _is_no_secret(record: logging.LogRecord) -> bool:
+    return not (isinstance(record.args, tuple) and "Authorization" in record.args)
+
+
+#: The library logs every header at level DEBUG.
+_log: Final = logging.getLogger("wsprism.client")
+_log.addFilter(_is_no_secret)
+
+
+async def open_websocket(
     url: str,
     *,
     ticket: str | None,
     tenant: str | None,
     codec: str,
     tls: ssl.SSLContext | None,
-) -> AbstractAsyncContextManager[ClientLink]:
-    """Return a context manager that opens a link.
+    max_bytes: int,
+) -> WebSocketLink:
+    """Open a WebSocket; the ticket goes into a header, so that it is in no URL.
 
     Raises:
-        ValueError: The URL is none of ws, wss and tcp.
+        HandshakeRefused: The gateway does not want it.
+        OSError: It cannot be reached.
     """
-    parts = urlsplit(url)
-    if parts.scheme in ("ws", "wss"):
-        return _websocket(parts, ticket=ticket, tenant=tenant, codec=codec, tls=tls)
-    if parts.scheme == "tcp" and parts.hostname and parts.port:
-        return _tcp(parts.hostname, parts.port)
-    raise ValueError(f"{url!r} is no ws://, wss:// or tcp://HOST:PORT address")
-
-
-@asynccontextmanager
-async def _websocket(
-    parts: SplitResult,
-    *,
-    ticket: str | None,
-    tenant: str | None,
-    codec: str,
-    tls: ssl.SSLContext | None,
-) -> AsyncIterator[ClientLink]:
-    query = [parts.query] if parts.query else []
-    if tenant is not None:
-        query.append(urlencode({"tenant": tenant}))
-    path = parts.path if parts.path not in ("", "/") else WEBSOCKET_PATH
-    address = parts._replace(path=path, query="&".join(query), fragment="").geturl()
-    # A header, for addresses end up in logs.
     headers = {} if ticket is None else {"Authorization": f"Bearer {ticket}"}
     try:
-        connection = await connect_websocket(
-            address,
-            subprotocols=[Subprotocol(f"wsprism.v1.{codec}")],
+        socket = await connect_websocket(
+            _complete(url, tenant),
+            subprotocols=[Subprotocol(_SUBPROTOCOLS[codec])],
             additional_headers=headers,
+            ssl=tls or (True if url.startswith("wss:") else None),
+            max_size=max_bytes,
             compression=None,
-            max_size=MAX_MESSAGE_BYTES,
-            # The gateway sends the pings.
-            ping_interval=None,
-            proxy=None,
-            ssl=tls,
+            # The time for all of it is kept by who called.
+            open_timeout=None,
+            close_timeout=CLOSE_SECONDS,
+            logger=_log,
         )
     except InvalidStatus as error:
-        status = error.response.status_code
-        reason = error.response.body.decode("utf-8", "replace").strip()
-        code = _CLOSE_CODES.get(status, CloseCode.PROTOCOL_ERROR)
-        raise ConnectionClosed(code, f"{reason} (HTTP {status})") from None
+        raise _refused(error.response) from None
     except InvalidHandshake as error:
-        raise ConnectionClosed(CloseCode.PROTOCOL_ERROR, str(error)) from None
-    link = _WebSocketLink(connection, ticket_sent=ticket is not None)
-    try:
-        yield link
-    finally:
-        await link.close(CloseCode.NORMAL, "")
+        raise HandshakeRefused(0, str(error)) from None
+    return WebSocketLink(socket)
 
 
-class _WebSocketLink:
-    def __init__(self, connection: ClientConnection, *, ticket_sent: bool) -> None:
-        self._connection = connection
-        self.ticket_sent = ticket_sent
+class WebSocketLink:
+    """A WebSocket connection."""
 
-    async def send(self, message: str | bytes) -> None:
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def send(self, payload: bytes, *, is_text: bool) -> None:
+        """Send a whole message, when there is room for it."""
         try:
-            await self._connection.send(message)
-        except WebSocketClosed:
-            raise self._closed() from None
+            await self._socket.send(payload, text=is_text)
+        except WebSocketClosed as closed:
+            raise _translated(closed) from None
 
-    async def receive(self) -> str | bytes:
+    async def receive(self) -> tuple[bytes, bool]:
+        """Return the next whole message, and whether it is text."""
         try:
-            return await self._connection.recv()
-        except WebSocketClosed:
-            raise self._closed() from None
+            message = await self._socket.recv()
+        except WebSocketClosed as closed:
+            raise _translated(closed) from None
+        if isinstance(message, str):
+            return message.encode(), True
+        return message, False
 
-    async def close(self, code: int, reason: str) -> None:
-        await self._connection.close(code, reason)
+    async def send_close(self, code: int, reason: str) -> None:
+        """Send a close, and wait for the answer."""
+        await self._socket.close(code, reason)
 
-    def _closed(self) -> ConnectionClosed:
-        code = self._connection.close_code
-        reason = self._connection.close_reason or ""
-        return ConnectionClosed(1006 if code is None else code, reason)
-
-
-@asynccontextmanager
-async def _tcp(host: str, port: int) -> AsyncIterator[ClientLink]:
-    reader, writer = await asyncio.open_connection(host, port)
-    link = _TcpLink(reader, writer)
-    try:
-        yield link
-    finally:
-        await link.close(CloseCode.NORMAL, "")
+    def abort(self) -> None:
+        """Let go of the socket at once."""
+        self._socket.transport.abort()
 
 
-class _TcpLink:
-    ticket_sent = False
+def _complete(url: str, tenant: str | None) -> str:
+    """Return a URL with the path that it left out, and the tenant in its query."""
+    parts = urlsplit(url)
+    query = parts.query
+    if tenant is not None:
+        query += f"{'&' if query else ''}tenant={quote(tenant, safe='')}"
+    path = parts.path if parts.path not in ("", "/") else WEBSOCKET_PATH
+    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+
+
+def _refused(response: Response) -> HandshakeRefused:
+    body = (response.body or b"").decode(errors="replace")
+    wait = response.headers.get("Retry-After", "")
+    return HandshakeRefused(
+        response.status_code,
+        next(iter(body.splitlines()), response.reason_phrase),
+        float(wait) if wait.isdecimal() else None,
+    )
+
+
+def _translated(closed: WebSocketClosed) -> ConnectionClosed:
+    frame = closed.rcvd or closed.sent
+    if frame is None:
+        return ConnectionClosed(NO_CLOSE_FRAME, _LOST)
+    return ConnectionClosed(int(frame.code), frame.reason)
+
+
+# ------------------------------------------------------------------------------ TCP
+
+
+async def open_tcp(url: str, *, tls: ssl.SSLContext | None, max_bytes: int) -> TcpLink:
+    """Open a TCP connection.
+
+    Raises:
+        ValueError: The URL has no host or port, or more than that.
+        OSError: The gateway cannot be reached.
+    """
+    parts = urlsplit(url)
+    if parts.hostname is None or parts.port is None:
+        raise ValueError("a tcp:// URL needs a host and a port")
+    if parts.path not in ("", "/") or parts.query:
+        raise ValueError("a tcp:// URL has no path and no query")
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=tls)
+    return TcpLink(reader, writer, max_bytes)
+
+
+class TcpLink:
+    """A TCP connection in the protocol's framing."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        max_bytes: int,
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._decoder = FrameDecoder(MAX_MESSAGE_BYTES)
+        self._decoder = FrameDecoder(max_bytes)
         self._frames: deque[tuple[FrameKind, bytes]] = deque()
-        self._over: ConnectionClosed | None = None
+        self._closing = False
 
-    async def send(self, message: str | bytes) -> None:
-        if self._over is not None:
-            raise self._over
-        if isinstance(message, str):
-            frame = encode_frame(FrameKind.TEXT, message.encode())
-        else:
-            frame = encode_frame(FrameKind.BINARY, message)
-        await self._write(frame)
+    async def send(self, payload: bytes, *, is_text: bool) -> None:
+        """Send a whole message, when there is room for it."""
+        await self._write(FrameKind.TEXT if is_text else FrameKind.BINARY, payload)
 
-    async def receive(self) -> str | bytes:
-        while self._over is None:
+    async def receive(self) -> tuple[bytes, bool]:
+        """Return the next whole message, and whether it is text."""
+        while True:
             while self._frames:
                 kind, payload = self._frames.popleft()
-                if kind is FrameKind.TEXT:
-                    return payload.decode()
-                if kind is FrameKind.BINARY:
-                    return payload
+                if kind is FrameKind.TEXT or kind is FrameKind.BINARY:
+                    return payload, kind is FrameKind.TEXT
                 if kind is FrameKind.PING:
-                    await self._write(encode_frame(FrameKind.PONG, payload))
+                    await self._write(FrameKind.PONG, payload)
                 elif kind is FrameKind.CLOSE:
-                    self._over = ConnectionClosed(*decode_close(payload))
-                    raise self._over
-            await self._fill()
-        raise self._over
+                    raise await self._answer_close(payload)
+            await self._read()
 
-    async def close(self, code: int, reason: str) -> None:
-        if self._over is None:
-            self._over = ConnectionClosed(code, reason)
-            self._writer.write(
-                encode_frame(FrameKind.CLOSE, encode_close(code, reason))
-            )
+    async def send_close(self, code: int, reason: str) -> None:
+        """Send a close; `receive` ends when the answer comes."""
+        self._closing = True
+        with contextlib.suppress(ConnectionClosed):
+            await self._write(FrameKind.CLOSE, encode_close(code, reason))
+
+    def abort(self) -> None:
+        """Let go of the socket at once."""
+        self._writer.transport.abort()
+
+    async def _read(self) -> None:
+        """Wait for more frames."""
+        try:
+            data = await self._reader.read(_READ_BYTES)
+            if not data:
+                raise self._over(NO_CLOSE_FRAME, _LOST)
+            self._frames += self._decoder.feed(data)
+        except FramingError as error:
+            # Frames before it count; the fault is found again behind them.
+            self._frames += error.frames
+            if not error.frames:
+                await self.send_close(error.code, error.reason)
+                raise self._over(error.code, error.reason) from None
+        except OSError:
+            raise self._over(NO_CLOSE_FRAME, _LOST) from None
+
+    async def _answer_close(self, payload: bytes) -> ConnectionClosed:
+        """Answer a close, unless it is an answer itself."""
+        try:
+            code, reason = decode_close(payload)
+        except FramingError as error:
+            code, reason = error.code, error.reason
+        if not self._closing:
+            await self.send_close(code, "")
+        return self._over(code, reason)
+
+    def _over(self, code: int, reason: str) -> ConnectionClosed:
+        """Let go of the socket, behind what was written."""
         self._writer.close()
-        # Whatever the peer still does, on our side it is over.
-        with suppress(OSError):
-            await self._writer.wait_closed()
+        return ConnectionClosed(code, reason)
 
-    async def _fill(self) -> None:
+    async def _write(self, kind: FrameKind, payload: bytes) -> None:
         try:
-            data = await self._reader.read(65_536)
-            self._frames.extend(self._decoder.feed(data))
-        except (OSError, FramingError) as error:
-            self._over = ConnectionClosed(1006, str(error))
-            return
-        if not data:
-            self._over = ConnectionClosed(1006, "the connection dropped")
-
-    async def _write(self, frame: bytes) -> None:
-        try:
-            self._writer.write(frame)
+            self._writer.write(encode_frame(kind, payload))
             await self._writer.drain()
-        except OSError as error:
-            self._over = ConnectionClosed(1006, str(error))
-            raise self._over from None
+        except OSError:
+            raise self._over(NO_CLOSE_FRAME, _LOST) from None

@@ -27,13 +27,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from wsprism_core.testing.client import Received, ScriptedClient
+    from wsprism_core.testing.client import ScriptedClient
     from wsprism_core.testing.clock import VirtualClock
     from wsprism_core.testing.harness import GatewayHarness, config_with
 
 __all__ = (
     "GatewayHarness",
-    "Received",
     "ScriptedClient",
     "VirtualClock",
     "config_with",
@@ -41,7 +40,6 @@ __all__ = (
 
 _HOME: Final = {
     "GatewayHarness": "harness",
-    "Received": "client",
     "ScriptedClient": "client",
     "VirtualClock": "clock",
     "config_with": "harness",

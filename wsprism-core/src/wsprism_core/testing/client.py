@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
+from wsprism_core.client.messages import Message, decode_message
 from wsprism_core.protocol.codecs import CODECS
-from wsprism_core.protocol.envelope import (
-    decode_outbound_json,
-    decode_outbound_msgpack,
-    inbound,
-    is_binary_envelope,
-)
-from wsprism_core.protocol.hotframe import (
-    HotFrame,
-    decode_outbound_hot_frame,
-    encode_hot_frame,
-)
+from wsprism_core.protocol.envelope import inbound
+from wsprism_core.protocol.hotframe import HotFrame, encode_hot_frame
 from wsprism_core.protocol.layout import FrameKind
 from wsprism_core.transports.memory import MemoryClient
 
 if TYPE_CHECKING:
     from wsprism_core.testing.harness import GatewayHarness
 
-__all__ = ("Received", "ScriptedClient")
-
-#: What arrives: an envelope's fields, or a hot frame.
-Received: TypeAlias = dict[str, Any] | HotFrame
+__all__ = ("ScriptedClient",)
 
 #: Seconds between two reads of a slow client.
 _SIP_SECONDS: Final = 0.01
@@ -64,7 +53,7 @@ class ScriptedClient:
         self._name = name
         self._codec = CODECS[codec]
         self._numbers = count(1)
-        self._unread: list[Received] = []
+        self._unread: list[Message] = []
         self._read = 0
         self._rate: float | None = None
         self._credit = 0.0
@@ -196,10 +185,9 @@ class ScriptedClient:
 
     def _take_frames(self, frames: list[tuple[FrameKind, bytes]]) -> bool:
         for kind, payload in frames:
-            if kind is FrameKind.TEXT:
-                self._unread.append(decode_outbound_json(payload))
-            elif kind is FrameKind.BINARY:
-                self._unread.append(_decode_binary(payload))
+            if kind is FrameKind.TEXT or kind is FrameKind.BINARY:
+                is_text = kind is FrameKind.TEXT
+                self._unread.append(decode_message(payload, is_text))
             elif kind is FrameKind.PING and self.answers_pings:
                 self.link.send_pong(payload)
         return bool(frames)
@@ -207,11 +195,11 @@ class ScriptedClient:
     # --------------------------------------------------------------- expectations
 
     @property
-    def unread(self) -> tuple[Received, ...]:
+    def unread(self) -> tuple[Message, ...]:
         """What has arrived and no expectation has taken, oldest first."""
         return tuple(self._unread)
 
-    async def read_all(self) -> list[Received]:
+    async def read_all(self) -> list[Message]:
         """Return all that is unread, and forget it."""
         await self._harness.settle()
         taken, self._unread = self._unread, []
@@ -316,7 +304,7 @@ class ScriptedClient:
         if self._unread:
             raise AssertionError(self._report(f"{self._name} expected nothing"))
 
-    async def _expect(self, what: str, wanted: Callable[[Received], bool]) -> Received:
+    async def _expect(self, what: str, wanted: Callable[[Message], bool]) -> Message:
         __tracebackhide__ = True
         await self._harness.until(lambda: any(map(wanted, self._unread)))
         for place, got in enumerate(self._unread):
@@ -336,21 +324,15 @@ class ScriptedClient:
         return "\n".join(lines)
 
 
-def _decode_binary(payload: bytes) -> Received:
-    if is_binary_envelope(payload):
-        return decode_outbound_msgpack(payload)
-    return decode_outbound_hot_frame(payload)
-
-
-def _name(got: Received) -> str | None:
+def _name(got: Message) -> str | None:
     return f"{got['svc']}.{got['type']}" if isinstance(got, dict) else None
 
 
-def _ref(got: Received) -> int | None:
+def _ref(got: Message) -> int | None:
     return got.get("ref") if isinstance(got, dict) else None
 
 
-def _show(got: Received) -> str:
+def _show(got: Message) -> str:
     """Return a message as one line, cut where it is long."""
     if isinstance(got, HotFrame):
         text = f"{got}"

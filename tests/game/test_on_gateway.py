@@ -1,0 +1,65 @@
+"""Gameplay on the real gateway."""
+
+from __future__ import annotations
+
+from wsprism_core.testing import GatewayHarness
+
+INPUT, EVENT = 1, 2
+
+
+async def test_input_and_events_reach_everybody_the_sender_too(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with (
+        gateway("game") as gw,
+        gw.connect("ann") as ann,
+        gw.connect("bob") as bob,
+    ):
+        alias = (await ann.join("arena"))["data"]["alias"]
+        n = (await bob.join("arena"))["data"]["n"]
+        await bob.send_frame(1, INPUT, b"left", seq=7, ack=True)
+        await bob.send_frame(1, EVENT, b"hit", alias=alias, seq=8)
+        for client in (ann, bob):
+            moved = await client.expect_frame(1, INPUT)
+            assert (moved.seq, moved.alias, moved.sender) == (7, alias, n)
+            assert moved.payload == b"left"
+            assert not moved.ack_requested
+            assert (await client.expect_frame(1, EVENT)).payload == b"hit"
+        assert (await bob.expect_frame(1, 0)).seq == 7
+
+
+async def test_a_slow_reader_gets_the_newest_input_and_every_event(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with (
+        gateway("game") as gw,
+        gw.connect("ann") as ann,
+        gw.connect("bob") as bob,
+    ):
+        await ann.join("arena")
+        await bob.join("arena")
+        await gw.advance(1)
+        await bob.read_all()
+        bob.slow(200, buffer=64)
+        for n in range(50):
+            await ann.send_frame(1, INPUT, bytes([n]), seq=n)
+        await ann.send_frame(1, EVENT, b"hit")
+        bob.slow(None)
+        await gw.advance(1)
+        got = [
+            (one.opcode, one.payload)
+            for one in await bob.read_all()
+            if not isinstance(one, dict)
+        ]
+        inputs = [payload for opcode, payload in got if opcode == INPUT]
+        assert inputs[-1] == bytes([49])
+        assert len(inputs) < 10
+        assert got.count((EVENT, b"hit")) == 1
+
+
+async def test_a_frame_without_a_room_is_refused(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway("game") as gw, gw.connect("ann") as ann:
+        ref = await ann.send_frame(1, INPUT)
+        await ann.expect_error("BAD_REQUEST", ref=ref)
