@@ -64,7 +64,7 @@ nitpick_ignore_regex = [
     # and this documentation builds without one.
     (
         r"py:.*",
-        r"(asyncio|collections|contextlib|decimal|enum|pathlib|random|types)\..*",
+        r"(asyncio|collections|contextlib|decimal|enum|pathlib|random|ssl|types)\..*",
     ),
     (r"py:.*", r"(click|pluggy|pydantic|pytest|websockets)\..*"),
     # A type variable is no thing of its own.
@@ -73,6 +73,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"wsprism_core\.(config\.Config|metrics\.Metrics)"),
     (r"py:class", r"(wsprism_core\.gateway\.gateway\.Gateway|MemoryClient)"),
     (r"py:class", r"wsprism_core\.testing\.clock\.VirtualTimer"),
+    (r"py:class", r"wsprism_core\.client\.links\.Link"),
 ]
 
 

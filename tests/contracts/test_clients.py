@@ -42,7 +42,7 @@ async def talk(url: str) -> tuple[int, str, bytes]:
         ack = await client.request("chat", "send", {"msg": "hello"}, room="lobby")
         number = ack["data"]["seq"]
         async for said in client.messages("chat.msg"):
-            text = said["data"]["msg"]
+            text = said.data["msg"]
             break
 
         await client.send_frame(client.authed["services"]["game"], 2, b"\x0a\xff")
@@ -57,9 +57,8 @@ async def test_the_python_client(running: tuple[str, int]) -> None:
     url, _ = running
     assert await talk(url) == (1, "hello", b"\x0a\xff")
     async with connect(url, ticket="dev:ann") as client:
-        with pytest.raises(ClientError) as refused:
+        with pytest.raises(ClientError, match="NOT_ALLOWED"):
             await client.request("chat", "send", {"msg": "hello"}, room="attic")
-        assert refused.value.code == "NOT_ALLOWED"
 
 
 # begin tcp

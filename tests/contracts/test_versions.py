@@ -84,6 +84,11 @@ DECLARATIONS: Final = (
 #: Tested by what they do together; each with the test file that would notice first.
 #: The rules of the gateway cut across its modules, so its tests are named after rules.
 ELSEWHERE: Final = {
+    # What a program does with the client is tested over both of its transports.
+    "client/errors.py": "core/client/test_connecting.py",
+    "client/events.py": "core/client/test_client.py",
+    "client/links.py": "core/client/test_connecting.py",
+    "client/messages.py": "core/client/test_client.py",
     "clock.py": "core/test_runner.py",
     "gateway/admission.py": "core/gateway/test_connecting.py",
     "gateway/builtin.py": "core/gateway/test_room_rules.py",
@@ -98,12 +103,12 @@ ELSEWHERE: Final = {
     "gateway/heartbeat.py": "core/gateway/test_closing_rules.py",
     "gateway/hooks.py": "core/gateway/test_isolation.py",
     "gateway/host.py": "core/gateway/test_connecting.py",
-    "gateway/http.py": "core/gateway/test_http_rules.py",
+    "gateway/http.py": "core/gateway/test_connecting.py",
     "gateway/ingress.py": "core/gateway/test_order_of_checks.py",
-    "gateway/plugin_api.py": "core/gateway/test_plugin_api.py",
+    "gateway/plugin_api.py": "core/gateway/test_isolation.py",
     "gateway/rooms.py": "core/gateway/test_room_rules.py",
     "gateway/sessions.py": "core/gateway/test_connecting.py",
-    "gateway/tasks.py": "core/gateway/test_plugin_api.py",
+    "gateway/tasks.py": "core/gateway/test_isolation.py",
     # A part of `packets`, apart for its length.
     "protocol/_packet_code.py": "core/protocol/test_packets.py",
     # All transports share one suite.

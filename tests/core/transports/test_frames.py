@@ -94,6 +94,7 @@ def test_a_sink_that_raises_fails_the_connection(
     assert parser.close_sent is not None
     assert parser.close_sent.code == 1011
     assert "a bug" in caplog.text
+    caplog.clear()
 
 
 def test_no_ticket_reaches_the_library_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -24,8 +24,9 @@ from wsprism_core.transports.websocket import WebSocketTransport
 
 
 async def open_link(stage: Stage) -> tuple[Peer, StreamLink]:
+    already = len(stage.host.receivers)
     peer = await stage.connect()
-    await stage.host.log.until("open", len(stage.peers))
+    await stage.host.log.until("open", already + 1)
     link = stage.host.receivers[-1].link
     assert isinstance(link, StreamLink)
     return peer, link
@@ -127,6 +128,39 @@ async def test_a_timer_that_finds_nothing_unfinished_does_nothing(
     timers.advance(3600.0)
     assert timers.pending == 0
     assert not socket_stage.host.log.of("closed")
+
+
+async def test_no_timer_outlives_its_connection(
+    socket_stage: Stage, timers: ManualTimers
+) -> None:
+    silent = await socket_stage.connect_socket()
+    dropping, _ = await open_link(socket_stage)
+    await dropping.send_raw(dropping.framed("text", b"x")[:1])
+    closing, link = await open_link(socket_stage)
+    link.close(4000, "over")
+    for peer in (silent, dropping, closing):
+        peer.drop()
+    async with asyncio.timeout(10):
+        await socket_stage.transport.stop()
+    assert timers.pending == 0
+
+
+@pytest.mark.parametrize("who", ["peer", "core"])
+async def test_both_closes_end_the_socket(
+    socket_stage: Stage, timers: ManualTimers, who: str
+) -> None:
+    peer, link = await open_link(socket_stage)
+    if who == "core":
+        link.close(4000, "over")
+        # What was under way meanwhile is dropped.
+        await peer.send("text", b"crossed")
+    else:
+        await peer.close(4000, "over")
+    assert await read_to_end(peer) == [Got("close", b"over", 4000)]
+    # Neither does the peer close its end nor does time pass.
+    async with asyncio.timeout(10):
+        await socket_stage.transport.stop()
+    assert not socket_stage.host.log.of("text")
 
 
 async def test_a_peer_that_does_not_answer_a_close_is_cut(

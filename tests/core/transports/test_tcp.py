@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from support.peers import Got, read_to_end
-from support.transport_host import EchoHost, EchoReceiver
+from support.transport_host import EchoHost
 from support.transport_stage import ManualTimers, Stage, running, tcp
 from wsprism_core.protocol.framing import encode_close
 from wsprism_core.transports.framed import TCP_FRAMING, TCP_WIRES
@@ -113,21 +113,6 @@ async def test_what_a_failed_peer_still_sends_is_not_kept(socket_stage: Stage) -
     await socket_stage.settle()
     assert not link._decoder.partial or len(link._decoder._buffer) < 10  # type: ignore[attr-defined]
     peer.drop()
-
-
-async def test_both_closes_end_the_socket(socket_stage: Stage) -> None:
-    def close(receiver: EchoReceiver) -> None:
-        receiver.on_text = lambda payload: receiver.link.close(4000, "over")
-
-    socket_stage.host.on_open = close
-    peer = await socket_stage.connect()
-    await peer.send("text", b"x")
-    assert (await peer.frame()).code == 4000
-    # A message that was under way, and then the answer.
-    await peer.send("text", b"crossed")
-    await peer.send("close", encode_close(4000, ""))
-    await socket_stage.transport.stop()
-    assert len(socket_stage.host.log.of("text")) == 1
 
 
 async def test_garbage_after_a_close_is_no_close(

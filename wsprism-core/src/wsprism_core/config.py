@@ -11,7 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from wsprism_core.protocol.errors import WsPrismError
@@ -225,9 +224,12 @@ def load_config(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from None
+    # Imported here: without a file the gateway starts the sooner.
+    from wsprism_core.strict_yaml import YamlError, parse
+
     try:
-        raw = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
+        raw = parse(text)
+    except YamlError as error:
         raise ConfigError(str(path), [f"is no YAML: {error}"]) from None
     if not isinstance(raw, dict):
         raise ConfigError(str(path), ["must be a mapping with `version` and `tenants`"])
@@ -274,28 +276,3 @@ def _names_beside(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[st
         if not (isinstance(here, type) and issubclass(here, BaseModel)):
             return []
     return list(here.model_fields)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML where a key that stands twice is a fault, not a silent choice."""
-
-
-def _mapping_without_duplicates(
-    loader: _StrictLoader, node: yaml.MappingNode
-) -> dict[Any, Any]:
-    seen = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if isinstance(key, list | dict):
-            continue
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {key!r} stands twice", key_node.start_mark
-            )
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor(
-    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates
-)

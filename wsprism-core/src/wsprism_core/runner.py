@@ -203,7 +203,8 @@ def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator
 async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) -> int:
     with StopSignals() as signals:
         gateway = _assemble(prepared)
-        await _start(gateway)
+        if not await unless(signals.stop, _start(gateway)):
+            return 0
         try:
             _check_addresses(prepared, gateway)
             if prepared.options.log_json:

@@ -168,6 +168,7 @@ class Client:
         payload = self._codec.encode(
             inbound(svc, type, room=room, seq=seq, ack_requested=True, data=data)
         )
+        answer: asyncio.Future[dict[str, Any] | None]
         answer = self._pending[seq] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout):

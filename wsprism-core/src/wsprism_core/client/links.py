@@ -63,13 +63,9 @@ class Link(Protocol):
 # ------------------------------------------------------------------------ WebSocket
 
 
-def _is_no_secret(record: logging.LogRecord) -> bool:
-    return not (isinstance(record.args, tuple) and "Authorization" in record.args)
-
-
-#: The library logs every header at level DEBUG.
 _log: Final = logging.getLogger("wsprism.client")
-_log.addFilter(_is_no_secret)
+# At DEBUG the library logs headers and messages whole, with the tickets in them.
+_log.setLevel(logging.INFO)
 
 
 async def open_websocket(

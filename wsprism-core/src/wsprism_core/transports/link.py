@@ -158,6 +158,8 @@ class StreamLink(StreamConnection):
     def _hold(self, size: int | None) -> None:
         """Account for a message that is not whole; its first call starts its deadline.
 
+        Whoever completes a message resets `_unfinished_since`.
+
         Args:
             size: What came of it, in bytes; None where none is under way.
         """
@@ -166,9 +168,7 @@ class StreamLink(StreamConnection):
         self._held += by
         if not home.unfinished.change(by):
             self._fail(CloseCode.TRY_AGAIN_LATER, "too many unfinished messages")
-        elif size is None:
-            self._unfinished_since = None
-        elif self._unfinished_since is None:
+        elif size is not None and self._unfinished_since is None:
             self._unfinished_since = home.loop.time()
             if self._timer is None:
                 self._arm(home.host.timeouts.message, self._check_unfinished)
