@@ -87,6 +87,12 @@ def _signature(
     return ("", "") if hidden else None
 
 
+def _escape(app: Sphinx, context: object, lines: list[str]) -> None:
+    """Keep the backslashes of a command's help: it is text and no markup."""
+    lines[:] = [line.replace("\\", "\\\\") for line in lines]
+
+
 def setup(app: Sphinx) -> None:
-    """Register what changes signatures."""
+    """Register what changes signatures and help texts."""
     app.connect("autodoc-process-signature", _signature)
+    app.connect("sphinx-click-process-description", _escape)

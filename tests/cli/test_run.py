@@ -12,7 +12,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from support.command_line import install_only, logging_kept, read_until, wsprism
+from support.command_line import (
+    environment,
+    install_only,
+    logging_kept,
+    read_until,
+    wsprism,
+)
 from wsprism_cli.main import cli
 from wsprism_cli.run import run
 from wsprism_core.options import RUN_OPTIONS, RunOptions
@@ -20,7 +26,10 @@ from wsprism_core.runner import RunError
 
 
 @pytest.fixture(autouse=True)
-def _logging_is_put_back() -> Iterator[None]:
+def _nothing_comes_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for option in RUN_OPTIONS:
+        if option.env:
+            monkeypatch.delenv(option.env, raising=False)
     with logging_kept():
         yield
 
@@ -153,10 +162,8 @@ def test_somebody_who_looks_gets_a_panel(no_colour: bool, tmp_path: Path) -> Non
         "version: 1\n"
         "tenants: [{id: acme, policy: {ext_allowlist: ['nope:*']}}, {id: other}]\n"
     )
-    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
-    environ.pop("NO_COLOR", None)
-    if no_colour:
-        environ["NO_COLOR"] = "1"
+    wish = {"NO_COLOR": "1"} if no_colour else {"NO_COLOR": ""}
+    environ = environment(TERM="xterm-256color", COLUMNS="80", **wish)
     ours, theirs = os.openpty()
     arguments = ("--config", str(path), "--dev", "--host", "127.0.0.1", "--port", "0")
     options: dict[str, Any] = {"stdout": theirs, "env": environ}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import Annotated, Any
+from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
@@ -276,8 +276,3 @@ def test_the_javascript_module_has_the_packet() -> None:
     text = module([Move], services={"board": 200}, opcodes={"board": {"MOVE": 1}})
     # end javascript
     assert "export const Move = " in text
-
-
-def test_the_manifest_is_the_one_that_the_guide_shows() -> None:
-    schema: Any = Pin
-    assert NOTES.inbound[0].schema is schema

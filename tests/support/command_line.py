@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,12 @@ def logging_kept() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     root.propagate = propagate
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment without what is wsPrism's, and with some variables."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WSPRISM_")}
+    return {**kept, **variables}
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def _facts(service: Service) -> str:
 def _inbound(service: Service) -> Iterator[str]:
     if not service.inbound:
         return
-    yield "**Messages from clients**"
+    yield "\n**Messages from clients**"
     rows = (
         (
             code(kind.name),
@@ -61,7 +61,7 @@ def _inbound(service: Service) -> Iterator[str]:
 def _outbound(service: Service) -> Iterator[str]:
     if not service.outbound:
         return
-    yield "**Messages to clients**"
+    yield "\n**Messages to clients**"
     rows = (
         (
             code(kind.name),
@@ -87,7 +87,7 @@ def _data(kinds: Iterable[Inbound] | Iterable[Outbound]) -> Iterator[str]:
                 users.setdefault(each.name, []).extend([kind.name] if not place else [])
     for name, each in shown.items():
         of = ", ".join(map(code, users[name]))
-        yield f"`data` of {of}:" if of else f"{code(name)} within it:"
+        yield f"\n`data` of {of}:" if of else f"\n{code(name)} within it:"
         rows = [
             (
                 code(field.name),
@@ -105,7 +105,7 @@ def _data(kinds: Iterable[Inbound] | Iterable[Outbound]) -> Iterator[str]:
 def _opcodes(service: Service) -> Iterator[str]:
     if not service.opcodes:
         return
-    yield "**Hot frames**"
+    yield "\n**Hot frames**"
     rows = []
     for _, group in groupby(service.opcodes, key=_alike):
         first, *others = group
@@ -128,7 +128,7 @@ def _opcodes(service: Service) -> Iterator[str]:
     for opcode in service.opcodes:
         if opcode.layout is not None:
             sizes = " or ".join(map(str, opcode.layout.sizes))
-            yield f"The payload of {code(opcode.name)}, {sizes} bytes:"
+            yield f"\nThe payload of {code(opcode.name)}, {sizes} bytes:"
             fields = opcode.layout.fields.items()
             yield from table(
                 ("field", "type"), ((code(name), field) for name, field in fields)
@@ -149,6 +149,6 @@ def _alike(opcode: Opcode) -> tuple[object, ...]:
 
 def _counters(service: Service) -> Iterator[str]:
     if service.counters:
-        yield "**Counters**"
+        yield "\n**Counters**"
         rows = ((code(name), help) for name, help in service.counters.items())
         yield from table(("counter", "meaning"), rows)

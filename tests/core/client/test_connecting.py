@@ -28,10 +28,12 @@ async def listening(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
 ) -> AsyncIterator[int]:
     """Listen with a server of the test's own; yield its port."""
+    handlers: list[asyncio.Task[None] | None] = []
 
     async def handle(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        handlers.append(asyncio.current_task())
         try:
             await serve(reader, writer)
         finally:
@@ -40,6 +42,7 @@ async def listening(
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*filter(None, handlers))
 
 
 # ------------------------------------------------------------------------------ URLs

@@ -72,9 +72,12 @@ async def test_a_plugin_that_fails_everywhere_changes_nothing_for_others(
             await ann.leave("r1")
             ann.expect_nothing()
         assert gw.metrics.plugin_failures == {
-            ("Faulty", hook): 1
-            for hook in ("on_open", "on_join", "on_leave", "on_close", "observe")
-        } | {("Faulty", "observe"): 2}
+            ("Faulty", "on_open"): 1,
+            ("Faulty", "on_join"): 1,
+            ("Faulty", "observe"): 2,
+            ("Faulty", "on_leave"): 1,
+            ("Faulty", "on_close"): 1,
+        }
     assert [event[0] for event in lab.events] == [
         *("start", "open", "join", "leave", "close", "stop"),
     ]

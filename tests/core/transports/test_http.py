@@ -83,11 +83,11 @@ def test_reading_takes_time_in_proportion() -> None:
         chunk = b"x" * 64
         for _ in range(5):
             reader = HeadReader()
-            started = time.perf_counter()
+            started = time.process_time()
             reader.feed(b"GET / HTTP/1.1\r\nA: ")
             for _ in range(size // len(chunk)):
                 reader.feed(chunk)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     assert seconds(MAX_HEAD_BYTES - 100) < 6 * seconds(MAX_HEAD_BYTES // 2)
@@ -167,11 +167,11 @@ def test_a_bad_head_is_refused(raw: bytes, status: int) -> None:
 )
 def test_no_value_makes_the_grammar_backtrack(value: str) -> None:
     raw = head(f"Sec-WebSocket-Protocol:{value}")
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(10):
         with contextlib.suppress(Rejected):
             parse_head(raw)
-    assert (time.perf_counter() - started) / 10 < 0.01
+    assert (time.process_time() - started) / 10 < 0.01
 
 
 def test_a_refused_head_is_not_quoted() -> None:

@@ -154,9 +154,9 @@ async def test_both_closes_end_the_socket(
         link.close(4000, "over")
         # What was under way meanwhile is dropped.
         await peer.send("text", b"crossed")
-    else:
-        await peer.close(4000, "over")
-    assert await read_to_end(peer) == [Got("close", b"over", 4000)]
+    await peer.close(4000, "over")
+    assert await peer.frame() == Got("close", b"over", 4000)
+    assert await peer.frame() == END
     # Neither does the peer close its end nor does time pass.
     async with asyncio.timeout(10):
         await socket_stage.transport.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ class Catalogue:
     def __init__(self, services: Mapping[str, int | None]) -> None:
         self._services = {id: name for name, id in services.items() if id is not None}
         self._aliases: dict[str, int] = {}
-        self._opcodes: dict[tuple[int, int], Opcode] | None = None
+        self._opcodes = _installed_opcodes(self._services)
 
     def note(self, envelope: Mapping[str, Any]) -> None:
         """Learn from a text message which rooms the session is in."""
@@ -51,16 +52,15 @@ class Catalogue:
     def render(self, frame: HotFrame) -> Line:
         """Return a frame as a line, with the names that are known."""
         rooms = {alias: room for room, alias in self._aliases.items()}
-        opcode = self._opcode(frame)
+        opcode = self._opcodes.get((frame.svc_id, frame.opcode))
         name = "ACK" if frame.opcode == OPCODE_ACK else None
         packet = None
         if opcode is not None:
             name = opcode.name
         if opcode is not None and opcode.layout is not None:
-            try:
+            # Another version's may not fit; it is shown as bytes.
+            with contextlib.suppress(Malformed):
                 packet = opcode.layout.unpack(frame.payload)
-            except Malformed:
-                pass  # another version's: shown as bytes
         return render_frame(
             frame,
             svc=self._services.get(frame.svc_id),
@@ -68,12 +68,6 @@ class Catalogue:
             room=None if frame.alias is None else rooms.get(frame.alias),
             packet=packet,
         )
-
-    def _opcode(self, frame: HotFrame) -> Opcode | None:
-        if self._opcodes is None:
-            # Loaded for the first frame: most connections never see one.
-            self._opcodes = _installed_opcodes(self._services)
-        return self._opcodes.get((frame.svc_id, frame.opcode))
 
 
 def _installed_opcodes(services: Mapping[int, str]) -> dict[tuple[int, int], Opcode]:

@@ -23,14 +23,16 @@ def full_url(url: str, *, tcp: bool) -> str:
     Raises:
         ValueError: It is none, or not of the transport that was asked for.
     """
+    from urllib.parse import urlsplit
+
     if "://" not in url:
         url = f"{'tcp' if tcp else 'ws'}://{url}"
-    scheme, _, rest = url.partition("://")
+    scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
     if scheme not in ("ws", "wss", "tcp"):
         raise ValueError("must begin with ws://, wss:// or tcp://")
     if tcp and scheme != "tcp":
         raise ValueError("is no tcp:// address; with --tcp give HOST:PORT")
-    if not rest.strip("/"):
+    if not host:
         raise ValueError("has no host")
     return url
 
@@ -115,6 +117,8 @@ async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
             client = await stack.enter_async_context(open_client(url, **arguments))
         except ConnectionRefusedError:
             fail(f"nothing listens on {url}; start a gateway with: wsprism run", 1)
+        except ValueError as error:
+            fail(f"{url}: {error}", 2)
         except (OSError, WsPrismError) as error:
             fail(f"cannot connect to {url}: {error}", 1)
         show(_greeting(url, client))

@@ -87,7 +87,7 @@ async def _talk(
                 return True
             if command is not None:
                 await _do(command, client, catalogue, show)
-        except (LineError, ValueError, TypeError, WsPrismError) as error:
+        except (ValueError, TimeoutError, WsPrismError) as error:
             show([Piece(printable(f"? {error}"), "yellow")])
     return False
 
@@ -99,6 +99,12 @@ async def _do(
     show: Callable[[Line], None],
 ) -> None:
     match command:
+        case SendText("room", "join", data, room):
+            # Waited for: what is typed next may need the alias that it brings.
+            answer = await client.request("room", "join", data, room=room)
+            del answer["ref"]
+            catalogue.note(answer)
+            show(render_envelope(answer))
         case SendText(svc, type, data, room):
             await client.send(svc, type, data, room=room)
         case SendRaw(text):

@@ -310,7 +310,8 @@ class Client:
 
     def _take_answer(self, fields: dict[str, Any]) -> bool:
         """Hand an answer to who asked; return False where it is none."""
-        answer = self._pending.pop(fields.get("ref", -1), None)
+        ref = fields.get("ref")
+        answer = self._pending.pop(ref, None) if isinstance(ref, int) else None
         if answer is None:
             return False
         if not answer.done():

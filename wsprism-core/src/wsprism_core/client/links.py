@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -30,6 +30,7 @@ from wsprism_core.protocol.layout import (
     WEBSOCKET_PATH,
     FrameKind,
 )
+from wsprism_core.transports.framed import read_frames
 from wsprism_core.transports.port import NO_CLOSE_FRAME
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class TcpLink:
         self._reader = reader
         self._writer = writer
         self._decoder = FrameDecoder(max_bytes)
-        self._frames: deque[tuple[FrameKind, bytes]] = deque()
+        self._frames: Iterator[tuple[FrameKind, bytes]] = iter(())
         self._closing = False
 
     async def send(self, payload: bytes, *, is_text: bool) -> None:
@@ -204,15 +205,13 @@ class TcpLink:
     async def receive(self) -> tuple[bytes, bool]:
         """Return the next whole message, and whether it is text."""
         while True:
-            while self._frames:
-                kind, payload = self._frames.popleft()
-                if kind is FrameKind.TEXT or kind is FrameKind.BINARY:
-                    return payload, kind is FrameKind.TEXT
-                if kind is FrameKind.PING:
-                    await self._write(FrameKind.PONG, payload)
-                elif kind is FrameKind.CLOSE:
-                    raise await self._answer_close(payload)
-            await self._read()
+            kind, payload = await self._next_frame()
+            if kind is FrameKind.TEXT or kind is FrameKind.BINARY:
+                return payload, kind is FrameKind.TEXT
+            if kind is FrameKind.PING:
+                await self._write(FrameKind.PONG, payload)
+            elif kind is FrameKind.CLOSE:
+                raise await self._answer_close(payload)
 
     async def send_close(self, code: int, reason: str) -> None:
         """Send a close; `receive` ends when the answer comes."""
@@ -224,21 +223,19 @@ class TcpLink:
         """Let go of the socket at once."""
         self._writer.transport.abort()
 
-    async def _read(self) -> None:
-        """Wait for more frames."""
+    async def _next_frame(self) -> tuple[FrameKind, bytes]:
         try:
-            data = await self._reader.read(_READ_BYTES)
-            if not data:
-                raise self._over(NO_CLOSE_FRAME, _LOST)
-            self._frames += self._decoder.feed(data)
+            while (frame := next(self._frames, None)) is None:
+                data = await self._reader.read(_READ_BYTES)
+                if not data:
+                    raise self._over(NO_CLOSE_FRAME, _LOST)
+                self._frames = read_frames(self._decoder, data)
         except FramingError as error:
-            # Frames before it count; the fault is found again behind them.
-            self._frames += error.frames
-            if not error.frames:
-                await self.send_close(error.code, error.reason)
-                raise self._over(error.code, error.reason) from None
+            await self.send_close(error.code, error.reason)
+            raise self._over(error.code, error.reason) from None
         except OSError:
             raise self._over(NO_CLOSE_FRAME, _LOST) from None
+        return frame
 
     async def _answer_close(self, payload: bytes) -> ConnectionClosed:
         """Answer a close, unless it is an answer itself."""

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from support.command_line import install_only
+from wsprism_cli.render import Line
+from wsprism_cli.repl import converse
+from wsprism_cli.shortforms import HELP
+from wsprism_core import HotFrame
+from wsprism_core.client import (
+    Client,
+    ClientError,
+    ConnectionClosed,
+    Event,
+    FrameEvent,
+    TextEvent,
+)
+
+
+class FakeClient:
+    """Writes down what is sent; what arrives is put in by the test."""
+
+    def __init__(self) -> None:
+        self.authed = {"services": {"game": 1, "chat": 2}}
+        self.closed: tuple[int, str] | None = None
+        self.sent: list[tuple[Any, ...]] = []
+        self.arriving: asyncio.Queue[Event | None] = asyncio.Queue()
+        self.refusal: Exception | None = None
+
+    async def send(
+        self, svc: str, type: str, data: Any = None, *, room: str | None = None
+    ) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.sent.append((svc, type, data, room))
+
+    async def request(
+        self, svc: str, type: str, data: Any = None, *, room: str | None = None
+    ) -> dict[str, Any]:
+        await self.send(svc, type, data, room=room)
+        answer = {"alias": 7, "members": []}
+        return {"svc": "sys", "type": "joined", "ref": 1, "room": room, "data": answer}
+
+    async def send_raw_text(self, text: str) -> None:
+        self.sent.append((text,))
+
+    async def send_frame(
+        self, svc_id: int, opcode: int, payload: bytes, **options: Any
+    ) -> None:
+        self.sent.append((svc_id, opcode, payload, options))
+
+    async def events(self) -> AsyncIterator[Event]:
+        while (event := await self.arriving.get()) is not None:
+            yield event
+
+    def end(self, code: int, reason: str) -> None:
+        self.closed = code, reason
+        self.arriving.put_nowait(None)
+
+
+class Desk:
+    """A conversation under way."""
+
+    def __init__(self, *lines: str, wait: float = 0.0, stays: bool = False) -> None:
+        self.client = FakeClient()
+        self.shown: list[str] = []
+        self.has_ended = asyncio.Event()
+        self.has_shown = asyncio.Event()
+        self._lines = lines
+        self._stays = stays
+        self._wait = wait
+
+    async def run(self) -> int:
+        client = cast("Client", self.client)
+        return await converse(client, self._typed(), self._show, wait=self._wait)
+
+    async def _typed(self) -> AsyncIterator[str]:
+        for line in self._lines:
+            yield line
+        if self._stays:
+            await asyncio.Event().wait()
+        self.has_ended.set()
+
+    def _show(self, line: Line) -> None:
+        self.shown.append("".join(piece.text for piece in line))
+        self.has_shown.set()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_only(monkeypatch)
+
+
+async def test_lines_go_out_in_their_order() -> None:
+    desk = Desk("chat.send hello", "", "/leave", "/raw x", '{"svc":"a","type":"b"}')
+    assert await desk.run() == 0
+    assert desk.client.sent == [
+        ("chat", "send", {"msg": "hello"}, None),
+        ("room", "leave", None, None),
+        ("x",),
+        ('{"svc":"a","type":"b"}',),
+    ]
+    assert desk.shown == []
+
+
+async def test_a_frame_goes_to_a_room_that_was_just_joined() -> None:
+    desk = Desk("/join lobby", "/hot 1 2 hi lobby seq=3 ack", "/hot 1 1")
+    assert await desk.run() == 0
+    assert desk.client.sent == [
+        ("room", "join", None, "lobby"),
+        (1, 2, b"hi", {"seq": 3, "alias": 7, "ack": True}),
+        (1, 1, b"", {"seq": None, "alias": None, "ack": False}),
+    ]
+    assert desk.shown == ['< sys.joined room=lobby {"alias":7,"members":[]}']
+
+
+async def test_a_frame_to_a_room_that_one_is_not_in_is_not_sent() -> None:
+    desk = Desk("/hot 1 2 hi lobby")
+    assert await desk.run() == 0
+    assert desk.client.sent == []
+    assert desk.shown == ["? you are not in the room lobby; first: /join lobby"]
+
+
+async def test_what_is_not_understood_is_told_and_the_next_line_counts() -> None:
+    desk = Desk("hello", "party.create")
+    assert await desk.run() == 0
+    assert desk.shown == ["? not understood; try chat.send hello, or /help"]
+    assert desk.client.sent == [("party", "create", None, None)]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "shown"),
+    [
+        (ClientError("NOT_ALLOWED", "no \x1b[2J"), r"? NOT_ALLOWED: no \x1b[2J"),
+        (ConnectionClosed(1006, "lost"), "? closed 1006: lost"),
+        (TimeoutError("no answer"), "? no answer"),
+        (ValueError("too big"), "? too big"),
+    ],
+)
+async def test_what_cannot_be_sent_is_told(refusal: Exception, shown: str) -> None:
+    desk = Desk("/join lobby")
+    desk.client.refusal = refusal
+    assert await desk.run() == 0
+    assert desk.shown == [shown]
+
+
+async def test_help_is_shown() -> None:
+    desk = Desk("/help")
+    assert await desk.run() == 0
+    assert desk.shown == HELP.splitlines()
+
+
+async def test_nothing_counts_behind_quit() -> None:
+    desk = Desk("/quit", "party.create", wait=3600.0)
+    assert await desk.run() == 0
+    assert desk.client.sent == []
+
+
+async def test_what_arrives_is_shown_while_nobody_types() -> None:
+    desk = Desk(stays=True)
+    put = desk.client.arriving.put_nowait
+    put(TextEvent({"svc": "chat", "type": "msg", "room": "r", "data": {"msg": "hi"}}))
+    put(TextEvent({"svc": "sys", "type": "joined", "room": "r", "data": {"alias": 7}}))
+    put(FrameEvent(HotFrame(1, 2, 0, b"go", alias=7, sender=3)))
+    desk.client.end(1001, "draining")
+    assert await desk.run() == 1
+    assert desk.shown == [
+        '< chat.msg room=r {"msg":"hi"}',
+        '< sys.joined room=r {"alias":7}',
+        '< game.2 hot room=r from=3 2 bytes "go"',
+        "closed: 1001 going away: draining",
+    ]
+
+
+async def test_after_the_last_line_it_listens_for_a_while() -> None:
+    desk = Desk("party.create", wait=3600.0)
+    running = asyncio.ensure_future(desk.run())
+    await desk.has_ended.wait()
+    desk.client.arriving.put_nowait(TextEvent({"svc": "party", "type": "state"}))
+    await desk.has_shown.wait()
+    assert not running.done()
+    desk.client.end(4001, "")
+    assert await running == 1
+    assert desk.shown == ["< party.state", "closed: 4001 slow consumer"]
+
+
+async def test_and_then_it_ends() -> None:
+    assert await Desk("party.create", wait=0.001).run() == 0
+
+
+async def test_no_task_is_left_behind() -> None:
+    before = asyncio.all_tasks()
+    assert await Desk(wait=0.001).run() == 0
+    assert asyncio.all_tasks() == before
