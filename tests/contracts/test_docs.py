@@ -60,6 +60,15 @@ def test_every_hook_has_its_signature_and_an_example(hook: str) -> None:
     assert example in section(page("reference/hooks.md"), f"### {shown}")
 
 
+def test_every_hook_has_its_test() -> None:
+    tests = [
+        test
+        for path in Path(__file__).parent.glob("test_*hook_examples.py")
+        for test in re.findall(r"def test_hook_(\w+)", path.read_text(encoding="utf-8"))
+    ]
+    assert sorted(tests) == sorted(HOOKS)
+
+
 def test_there_is_no_page_for_a_hook_that_is_none() -> None:
     headings = re.findall(r"^### (\w+)$", page("reference/hooks.md"), re.MULTILINE)
     assert sorted(headings) == sorted(HOOKS)

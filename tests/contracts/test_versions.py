@@ -112,7 +112,6 @@ ELSEWHERE: Final = {
     # A part of `packets`, apart for its length.
     "protocol/_packet_code.py": "core/protocol/test_packets.py",
     # All transports share one suite.
-    "transports/door.py": "core/transports/test_websocket.py",
     "transports/framed.py": "core/transports/test_conformance.py",
     "transports/link.py": "core/transports/test_conformance.py",
 }

@@ -103,7 +103,9 @@ async def test_a_close_without_a_code_is_answered_by_the_same(ws: Stage) -> None
 
 
 @pytest.mark.parametrize(
-    "behind", [client_frame(TEXT, b"x"), client_frame(CLOSE, b""), b"\xff" * 1000]
+    "behind",
+    [client_frame(TEXT, b"x"), client_frame(CLOSE, b""), b"\xff" * 1000],
+    ids=["a message", "a close", "noise"],
 )
 async def test_nothing_counts_behind_a_close(ws: Stage, behind: bytes) -> None:
     peer = await ws.connect()

@@ -24,9 +24,11 @@ __all__ = (
     "OnExceed",
     "RateLimitScope",
     "SessionMode",
+    "SessionsPolicy",
     "TenantConfig",
     "TenantLimits",
     "TenantPolicy",
+    "describe",
     "load_config",
     "out_of_the_box",
 )

@@ -21,7 +21,7 @@ from wsprism_market.board import Board, Update
 from wsprism_market.messages import Live, Subscribed, snapshot, ticker
 from wsprism_market.symbols import WILDCARD, Pattern, is_symbol
 
-__all__ = ("ROOM_PREFIX", "MarketService")
+__all__ = ("ROOM_PREFIX", "MarketService", "Subscriber")
 
 #: A symbol's subscribers are the audience of a room, so that an update is encoded once.
 ROOM_PREFIX: Final = "market:"

@@ -13,7 +13,7 @@ from typing import Final, cast
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.port import Host
 
-__all__ = ("StreamConnection", "StreamTransport")
+__all__ = ("StreamConnection", "StreamTransport", "tune")
 
 #: What the kernel may hold unsent, in bytes; more would be older than the lanes.
 UNSENT_LOW_WATER: Final = 16 * 1024
