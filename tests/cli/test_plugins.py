@@ -116,9 +116,7 @@ def test_what_a_plugin_says_does_not_command_the_terminal(
             raise RuntimeError("\x1b[2J[bold]gone")
 
     install_only(monkeypatch, evil=Evil())
-    out = invoke()[1]
-    assert "\x1b" not in out
-    assert "[bold]gone" in out
+    assert r"\x1b[2J[bold]gone" in invoke()[1]
 
 
 def test_the_environment_selects(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,9 @@ from wsprism_core import launcher
 from wsprism_core.options import RUN_OPTIONS, RunOptions
 from wsprism_core.runner import RunError
 
+# As in test_runner: a gateway that runs by mistake is beyond the reach of a signal.
+pytestmark = pytest.mark.timeout(60, method="thread")
+
 Call = Callable[..., int]
 #: The launcher in a process of its own, as if no wsprism-cli were installed.
 ALONE = (

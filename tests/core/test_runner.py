@@ -25,6 +25,10 @@ from wsprism_core.runner import RunError, prepare, serve, summary
 from wsprism_core.transports.port import Host
 from wsprism_core.transports.websocket import WebSocketTransport
 
+# A gateway that does not stop is beyond the reach of pytest-timeout's signal: the event
+# loop swallows what its handler raises.
+pytestmark = pytest.mark.timeout(60, method="thread")
+
 TENANT = "tenants: [{id: acme}]\n"
 
 

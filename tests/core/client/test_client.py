@@ -109,6 +109,22 @@ async def test_answers_find_who_asked_in_any_order(served: Served, url: str) -> 
         assert (await late)["data"] == 1
 
 
+async def test_an_error_about_a_frame_is_no_answer_to_a_request(
+    served: Served, url: str
+) -> None:
+    async with connect(url, ticket="dev") as client:
+        waiting = asyncio.ensure_future(client.request("late", "work"))
+        while not served.late.started:
+            await client.request("sys", "ping")
+        for seq in range(10):
+            await client.send_frame(99, 1, seq=seq)
+        errors = client.messages("sys.error")
+        refs = [(await anext(errors)).envelope["ref"] for _ in range(10)]
+        assert refs == [*range(10)]
+        served.late.gate.set()
+        await waiting
+
+
 async def test_an_answer_that_does_not_come_in_time(served: Served, url: str) -> None:
     async with connect(url, ticket="dev") as client:
         with pytest.raises(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import ssl
+import struct
 import subprocess
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +17,12 @@ import pytest
 
 from support.served import Served, serving
 from wsprism_core.client import ConnectionClosed, HandshakeRefused, connect
-from wsprism_core.protocol.framing import encode_close, encode_frame
+from wsprism_core.protocol.framing import (
+    FrameDecoder,
+    decode_close,
+    encode_close,
+    encode_frame,
+)
 from wsprism_core.protocol.layout import FrameKind
 
 AUTHED = (
@@ -162,16 +169,25 @@ async def test_an_answer_that_is_no_handshake() -> None:
 # ----------------------------------------------------------- a gateway that is faulty
 
 
-def says(*frames: bytes) -> Callable[..., Awaitable[None]]:
-    """Return a server that lets everybody in and then sends some bytes."""
+class Says:
+    """A server that lets everybody in and then sends some bytes.
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        for frame in frames:
+    Attributes:
+        got: What came behind the first message.
+    """
+
+    def __init__(self, *frames: bytes) -> None:
+        self.got = b""
+        self._frames = frames
+
+    async def __call__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        (length,) = struct.unpack(">I", await reader.readexactly(4))
+        await reader.readexactly(length)
+        for frame in self._frames:
             writer.write(frame)
-        await reader.read()
-
-    return serve
+        self.got = await reader.read()
 
 
 TEXT, CLOSE = FrameKind.TEXT, FrameKind.CLOSE
@@ -189,8 +205,9 @@ TEXT, CLOSE = FrameKind.TEXT, FrameKind.CLOSE
     ],
 )
 async def test_nonsense_ends_the_connection(frames: list[bytes], code: int) -> None:
+    server = Says(encode_frame(TEXT, AUTHED), *frames)
     async with (
-        listening(says(encode_frame(TEXT, AUTHED), *frames)) as port,
+        listening(server) as port,
         connect(f"tcp://127.0.0.1:{port}", ticket="dev") as client,
     ):
         assert client.authed["x"] == 1
@@ -198,11 +215,13 @@ async def test_nonsense_ends_the_connection(frames: list[bytes], code: int) -> N
             pass
         assert client.closed is not None
         assert client.closed[0] == code
+    ((kind, payload),) = FrameDecoder(1000).feed(server.got)
+    assert (kind, decode_close(payload)[0]) == (CLOSE, code)
 
 
 @pytest.mark.parametrize("first", [b"{", b'{"v":2,"svc":"sys","type":"authed"}'])
 async def test_nonsense_from_the_beginning(first: bytes) -> None:
-    async with listening(says(encode_frame(TEXT, first))) as port:
+    async with listening(Says(encode_frame(TEXT, first))) as port:
         with pytest.raises(ConnectionClosed, match="1002: the gateway sent nonsense"):
             async with connect(f"tcp://127.0.0.1:{port}", ticket="dev"):
                 pass
@@ -210,10 +229,45 @@ async def test_nonsense_from_the_beginning(first: bytes) -> None:
 
 async def test_a_gateway_that_answers_no_close(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsprism_core.client.client.CLOSE_SECONDS", 0.05)
-    async with listening(says(encode_frame(TEXT, AUTHED))) as port:
+    server = Says(encode_frame(TEXT, AUTHED))
+    async with listening(server) as port:
         async with connect(f"tcp://127.0.0.1:{port}", ticket="dev") as client:
             pass
         assert client.closed is not None
+    assert server.got == encode_frame(CLOSE, encode_close(1000, ""))
+
+
+async def test_one_close_of_each_side_is_enough() -> None:
+    rest: list[bytes] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(encode_frame(TEXT, AUTHED))
+        writer.write(await reader.read(1024))
+        rest.append(await reader.read())
+
+    async with listening(echo) as port:
+        async with connect(f"tcp://127.0.0.1:{port}", ticket="dev") as client:
+            await client.close(1001, "bye")
+        assert client.closed == (1001, "bye")
+    assert rest == [b""]
+
+
+async def test_a_second_answer_is_an_event() -> None:
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(encode_frame(TEXT, AUTHED))
+        ((_, payload),) = FrameDecoder(1000).feed(await reader.read(1024))
+        answer = {"svc": "a", "type": "b", "ref": json.loads(payload)["seq"]}
+        writer.write(2 * encode_frame(TEXT, json.dumps(answer).encode()))
+        await reader.read()
+
+    async with (
+        listening(twice) as port,
+        connect(f"tcp://127.0.0.1:{port}", ticket="dev") as client,
+    ):
+        answer = await client.request("a", "b")
+        assert (await anext(client.messages())).envelope == answer
 
 
 async def test_pings_are_answered() -> None:

@@ -226,6 +226,8 @@ async def test_observers_see_what_the_owner_took_and_nothing_refused(
         await dev.request("lab", "echo", "taken")
         lab.todo = crash
         await dev.send("lab", "do", "failed")
+        lab.todo = lambda *_: [Reply("echoed"), "no action"]
+        await dev.send("lab", "do", "failed in part")
         await dev.send("lab", "nope", "refused")
         await dev.send("lab", "say", "refused")
         assert observer.seen == ["taken"]

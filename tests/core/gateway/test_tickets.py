@@ -18,6 +18,9 @@ from wsprism_core import (
     ProtocolError,
     hookimpl,
 )
+from wsprism_core.protocol.codecs import JSON
+from wsprism_core.protocol.framing import encode_frame
+from wsprism_core.protocol.layout import FrameKind
 from wsprism_core.testing import GatewayHarness
 
 
@@ -92,6 +95,27 @@ async def test_what_comes_while_a_ticket_is_judged_waits_in_order(
         assert frame.seq == 2
         assert isinstance(last, dict)
         assert last["data"] == 4
+
+
+async def test_so_does_what_came_in_the_same_packet(
+    gateway: type[GatewayHarness],
+) -> None:
+    door = Door()
+    async with gateway(door, Lab()) as gw:
+        client = await gw.dial()
+        client.link.send_bytes(
+            encode_frame(FrameKind.TEXT, JSON.encode(auth(ticket="key:ann")))
+            + encode_frame(FrameKind.TEXT, b'{"svc":"lab","type":"echo","seq":1}')
+            + encode_frame(FrameKind.BINARY, b"\x01")
+            + encode_frame(FrameKind.TEXT, b'{"svc":"lab","type":"echo","seq":2}')
+        )
+        await gw.settle()
+        client.expect_nothing()
+        door.go_on.set()
+        await client.expect_push("sys.authed")
+        await client.expect_reply(1)
+        await client.expect_reply(2)
+        await client.expect_error("BAD_REQUEST")
 
 
 async def test_a_ticket_that_is_judged_too_long(gateway: type[GatewayHarness]) -> None:

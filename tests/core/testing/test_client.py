@@ -174,6 +174,21 @@ async def test_a_slow_client_reads_as_time_passes(
         ]
 
 
+async def test_less_than_a_byte_at_a_time_adds_up(
+    gateway: type[GatewayHarness],
+) -> None:
+    lab = Lab()
+    lab.todo = push(1)
+    async with gateway(lab) as gw, gw.connect() as dev:
+        dev.slow(25)
+        await dev.send("lab", "do")
+        size = dev.link.waiting
+        await gw.advance(size / 25 - 0.1)
+        dev.expect_nothing()
+        await gw.advance(0.1)
+        await dev.expect_push("lab.said")
+
+
 async def test_a_client_may_read_nothing_for_a_while(
     gateway: type[GatewayHarness],
 ) -> None:

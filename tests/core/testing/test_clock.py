@@ -82,6 +82,19 @@ def test_the_end_of_a_turn_comes_after_each_timer() -> None:
     assert log == ["end 0", "end 1", "timer 2"]
 
 
+def test_the_end_of_a_turn_comes_before_work_that_is_put_off_for_no_time() -> None:
+    clock = VirtualClock()
+    log: list[str] = []
+
+    def work() -> None:
+        clock.after(0, lambda: log.append("timer"))
+        clock.at_end_of_turn(lambda: log.append("end"))
+
+    clock.after(1, work)
+    clock.advance(1)
+    assert log == ["end", "timer"]
+
+
 def test_what_the_end_of_a_turn_puts_off_waits_for_the_next_one() -> None:
     clock = VirtualClock()
     log: list[int] = []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from pydantic import ValidationError
@@ -143,12 +144,14 @@ async def test_an_expectation_waits_for_a_handler_that_waits_for_a_thread(
     class Threaded(Late):
         @hookimpl
         async def on_message(self, session: Session, message: Envelope) -> Actions:
-            answer = await asyncio.to_thread(lambda: 6 * 7)
+            done = threading.Event()
+            asyncio.get_running_loop().call_later(0.02, done.set)
+            answer = await asyncio.to_thread(done.wait)
             return Push("done", answer, session=session.id)
 
     async with gateway(Threaded()) as gw, gw.connect(user="ann") as ann:
         await ann.send("late", "work")
-        assert (await ann.expect_push("late.done"))["data"] == 42
+        assert (await ann.expect_push("late.done"))["data"] is True
 
 
 async def test_an_expectation_gives_a_handler_up_that_never_ends(

@@ -23,7 +23,7 @@ from wsprism_core.metrics import Metrics
 from wsprism_core.protocol.envelope import Envelope
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import HotFrame
-from wsprism_core.protocol.layout import OPCODE_ACK, ErrorCode
+from wsprism_core.protocol.layout import ErrorCode
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import Session
 from wsprism_core.routing import Routes, ServiceRoute
@@ -139,7 +139,7 @@ class Ingress:
         if route is None:
             raise ProtocolError(ErrorCode.BAD_REQUEST, "no such service")
         kind = route.opcodes.get(opcode)
-        if kind is None or opcode == OPCODE_ACK:
+        if kind is None:
             raise ProtocolError(ErrorCode.BAD_REQUEST, "no such opcode")
         self._metrics.messages[tenant.id, route.service.name, "hot"] += 1
         if kind.max_bytes is not None and len(frame.payload) > kind.max_bytes:
