@@ -131,6 +131,15 @@ def test_the_ticket_may_come_from_the_environment(gateway: Running) -> None:
     assert "as user:eve, tenant default" in shown[0]
 
 
+def test_a_ticket_in_the_url_counts_and_is_not_shown(gateway: Running) -> None:
+    code, shown = talk(f"{gateway.ws}?ticket=dev:zoe", "")
+    assert code == 0
+    assert shown[0].startswith(f"connected to {gateway.ws} as user:zoe,")
+    code, shown = talk(f"{gateway.ws}?ticket=secret", "")
+    assert code == 1
+    assert "secret" not in "".join(shown)
+
+
 def test_quit_ends_it_at_once(gateway: Running) -> None:
     code, shown = talk(gateway.ws, "/quit\n/ping\n", "--wait", "3600")
     assert code == 0

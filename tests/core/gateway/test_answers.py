@@ -58,6 +58,16 @@ async def test_who_asks_gets_exactly_one_answer(
         assert answers(dev, ref) == [answer]
 
 
+@pytest.mark.parametrize("client_ts", [None, 0, 1.5, "x", [1]])
+async def test_a_ping_is_answered_with_both_times(
+    gateway: type[GatewayHarness], client_ts: object
+) -> None:
+    async with gateway() as gw, gw.connect() as dev:
+        pong = await dev.request("sys", "ping", {"client_ts": client_ts})
+        now = gw.clock.wall_ms()
+        assert pong["data"] == {"client_ts": client_ts, "server_ts": now}
+
+
 async def test_an_ack_carries_what_the_service_says_of_it(
     gateway: type[GatewayHarness],
 ) -> None:

@@ -89,7 +89,12 @@ def connect(
         url = full_url(url, tcp=tcp)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'URL'") from None
-    arguments = {"ticket": ticket, "tenant": tenant, "codec": codec}
+    # Whoever pastes a whole URL has the ticket in it.
+    arguments = {
+        "ticket": None if "ticket=" in url else ticket,
+        "tenant": tenant,
+        "codec": codec,
+    }
     try:
         code = asyncio.run(_connect(url, arguments, wait))
     except KeyboardInterrupt:
@@ -106,6 +111,7 @@ async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
     from wsprism_core.client import connect as open_client
 
     screen = console()
+    shown_url = url.partition("?")[0]  # the rest may hold a ticket
 
     def show(line: Line) -> None:
         from rich.text import Text
@@ -116,12 +122,14 @@ async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
         try:
             client = await stack.enter_async_context(open_client(url, **arguments))
         except ConnectionRefusedError:
-            fail(f"nothing listens on {url}; start a gateway with: wsprism run", 1)
+            fail(
+                f"nothing listens on {shown_url}; start a gateway with: wsprism run", 1
+            )
         except ValueError as error:
-            fail(f"{url}: {error}", 2)
+            fail(f"{shown_url}: {error}", 2)
         except (OSError, WsPrismError) as error:
-            fail(f"cannot connect to {url}: {error}", 1)
-        show(_greeting(url, client))
+            fail(f"cannot connect to {shown_url}: {error}", 1)
+        show(_greeting(shown_url, client))
         if is_interactive():
             return await converse(client, prompted_lines(), show)
         return await converse(client, stream_lines(), show, wait=wait)

@@ -109,6 +109,9 @@ class GatewayConfig(_Section):
     drain_grace_ms: Milliseconds = 5_000
     auth_timeout_ms: Positive = 5_000
     handshake_timeout_ms: Positive = 10_000
+    max_fragments: Positive = 4_096
+    control_frames_per_second: Positive = 100
+    max_unfinished_bytes: Positive = 64 * 1024 * 1024
     presence_batch_ms: Milliseconds = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64

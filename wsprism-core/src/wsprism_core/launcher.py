@@ -6,7 +6,6 @@ for help does not wait for a gateway.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,8 @@ from wsprism_core.options import RUN_OPTIONS, Option, OptionError, RunOptions
 from wsprism_core.options import run_options as resolve
 
 if TYPE_CHECKING:
+    import argparse
+
     from wsprism_core.gateway import Gateway
     from wsprism_core.runner import Prepared
 
@@ -57,6 +58,8 @@ def _installed_program() -> Callable[[], int] | None:
 
 
 def _plain(arguments: Sequence[str]) -> int:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="wsprism",
         description=_DESCRIPTION,
@@ -90,6 +93,8 @@ def _plain(arguments: Sequence[str]) -> int:
 
 def _add(parser: argparse.ArgumentParser, option: Option) -> None:
     """Add an option; where it is not given it is None."""
+    from argparse import ArgumentTypeError
+
     if option.metavar is None:
         parser.add_argument(
             option.flag,
@@ -104,7 +109,7 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
         try:
             return option.parse(text)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            raise ArgumentTypeError(str(error)) from None
 
     parser.add_argument(
         option.flag,

@@ -23,6 +23,7 @@ from wsprism_core.plugins import PluginSet
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.signals import StopSignals, unless
+from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.port import Host, Transport
 from wsprism_core.transports.tcp import TcpTransport
 from wsprism_core.transports.websocket import WebSocketTransport
@@ -225,13 +226,19 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
 
 def _assemble(prepared: Prepared) -> Gateway:
     options, host = prepared.options, prepared.host
-    transports: list[Transport] = [
-        _Listener(
-            WebSocketTransport(host, prepared.port), host, prepared.port, "--port"
-        )
-    ]
+    settings = prepared.config.gateway
+    bounds = InboundBounds(
+        max_fragments=settings.max_fragments,
+        control_frames_per_second=settings.control_frames_per_second,
+    )
+    # One account for the whole process, whatever the connections came by.
+    unfinished = UnfinishedBytes(settings.max_unfinished_bytes)
+    websocket = WebSocketTransport(
+        host, prepared.port, bounds=bounds, unfinished=unfinished
+    )
+    transports: list[Transport] = [_Listener(websocket, host, prepared.port, "--port")]
     if options.tcp_port is not None:
-        tcp = TcpTransport(host, options.tcp_port)
+        tcp = TcpTransport(host, options.tcp_port, bounds=bounds, unfinished=unfinished)
         transports.append(_Listener(tcp, host, options.tcp_port, "--tcp-port"))
     register = compile_each(prepared.plugins.hook("register_transports"))
     for plugin, register_transports in register.items():
