@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points, version
 
 import click
@@ -63,8 +66,27 @@ def test_help_is_for_newcomers() -> None:
 def test_every_command_has_help_with_examples(name: str) -> None:
     code, out, _ = invoke(name, "-h")
     assert code == 0
-    assert "Examples:" in out
-    assert f"  wsprism {name}" in out
+    # Each example stands on a line of its own.
+    examples = out.partition("Examples:\n")[2].splitlines()
+    assert any(line.strip().startswith(f"wsprism {name}") for line in examples)
+    assert "\\b" not in out
+
+
+def examples() -> Iterator[str]:
+    """Yield every command line that some help shows."""
+    for arguments in ([], *([name] for name in BUILT_IN)):
+        for line in invoke(*arguments, "--help")[1].splitlines():
+            if re.match(r"\s+(printf .* \| )?wsprism \w", line):
+                yield line.partition("wsprism ")[2]
+
+
+@pytest.mark.parametrize("example", [*examples()])
+def test_examples_are_understood(example: str) -> None:
+    command_line = re.split(r" {2,}", example)[0]
+    name, *arguments = shlex.split(command_line)
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    command.make_context(name, arguments)
 
 
 def test_version() -> None:

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 __all__ = ("connect", "full_url")
 
 DEFAULT_URL: Final = "ws://127.0.0.1:8080/v1/ws"
+_EPILOG: Final = """\
+\b
+Examples:
+  wsprism connect --ticket dev:ann
+  wsprism connect 127.0.0.1:9001 --tcp --ticket dev:bob
+  printf '/join lobby\\nchat.send hello\\n' | wsprism connect
+
+\b
+What to type first:
+  /join lobby
+  chat.send hello
+"""
 
 
 def full_url(url: str, *, tcp: bool) -> str:
@@ -37,7 +49,7 @@ def full_url(url: str, *, tcp: bool) -> str:
     return url
 
 
-@click.command(short_help="Talk to a gateway from this terminal.")
+@click.command(short_help="Talk to a gateway from this terminal.", epilog=_EPILOG)
 @click.argument("url", default=DEFAULT_URL)
 @click.option(
     "--ticket",
@@ -66,22 +78,11 @@ def full_url(url: str, *, tcp: bool) -> str:
 def connect(
     url: str, ticket: str, tenant: str | None, tcp: bool, codec: str, wait: float
 ) -> None:
-    r"""Talk to a gateway from this terminal.
+    """Talk to a gateway from this terminal.
 
     Type a message, see what arrives; /help lists what can be typed. URL begins with
     ws://, wss:// or tcp://; where it is left out, it is ws://127.0.0.1:8080/v1/ws.
     Lines may come from a pipe or a file too.
-
-    \b
-    Examples:
-      wsprism connect --ticket dev:ann
-      wsprism connect 127.0.0.1:9001 --tcp --ticket dev:bob
-      printf '/join lobby\nchat.send hello\n' | wsprism connect
-
-    \b
-    What to type first:
-      /join lobby
-      chat.send hello
     """
     import asyncio
 

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 import click
 
-__all__ = ("BUILT_IN", "cli", "main")
+__all__ = ("BUILT_IN", "Program", "cli", "main")
 
 #: The commands of this package: in `wsprism_cli.NAME`, the attribute `NAME`.
 BUILT_IN: Final = ("run", "connect", "plugins")

@@ -17,20 +17,21 @@ __all__ = ("plugins",)
 
 _STYLES: Final = {"loaded": "green", "available": "dim", "broken": "bold red"}
 _COLUMNS: Final = ("name", "distribution", "version", "status", "services", "hooks")
+_EPILOG: Final = """\
+\b
+Examples:
+  wsprism plugins
+  wsprism plugins --json
+"""
 
 
-@click.command(short_help="List the plugins that are installed.")
+@click.command(short_help="List the plugins that are installed.", epilog=_EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def plugins(as_json: bool) -> None:
-    r"""List the plugins that are installed.
+    """List the plugins that are installed.
 
     "loaded" is what `wsprism run` loads, "available" is what WSPRISM_PLUGINS does not
     name, and "broken" does not work; the reason stands below it.
-
-    \b
-    Examples:
-      wsprism plugins
-      wsprism plugins --json
     """
     from wsprism_cli.plugin_commands import commands_by_plugin, selected_plugins
     from wsprism_core.plugins import list_plugins

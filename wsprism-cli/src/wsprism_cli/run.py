@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from wsprism_core.gateway import Gateway
 
 __all__ = ("run",)
+
+_EPILOG: Final = """\
+\b
+Examples:
+  wsprism run
+  wsprism run --plugins chat,party --port 9000
+  wsprism run --config wsprism.yaml --tcp-port 9001
+"""
 
 
 def _parser(option: Option) -> Callable[[str], Any]:
@@ -45,20 +53,14 @@ def _from_table(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command(short_help="Run a gateway until Ctrl-C.")
+@click.command(short_help="Run a gateway until Ctrl-C.", epilog=_EPILOG)
 @_from_table
 @click.pass_context
 def run(ctx: click.Context, /, **values: Any) -> None:
-    r"""Run a gateway until Ctrl-C.
+    """Run a gateway until Ctrl-C.
 
     Without a configuration file it is open to whoever is on this machine: one tenant
     named "default", where the ticket dev:ann is user:ann.
-
-    \b
-    Examples:
-      wsprism run
-      wsprism run --plugins chat,party --port 9000
-      wsprism run --config wsprism.yaml --tcp-port 9001
     """
     # What was not given is left to the environment and the defaults.
     given = {

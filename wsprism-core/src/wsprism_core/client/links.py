@@ -36,7 +36,14 @@ from wsprism_core.transports.port import NO_CLOSE_FRAME
 if TYPE_CHECKING:
     from websockets.http11 import Response
 
-__all__ = ("Link", "TcpLink", "WebSocketLink", "open_tcp", "open_websocket")
+__all__ = (
+    "CLOSE_SECONDS",
+    "Link",
+    "TcpLink",
+    "WebSocketLink",
+    "open_tcp",
+    "open_websocket",
+)
 
 _SUBPROTOCOLS: Final = {"json": SUBPROTOCOL_JSON, "msgpack": SUBPROTOCOL_MSGPACK}
 _READ_BYTES: Final = 64 * 1024
