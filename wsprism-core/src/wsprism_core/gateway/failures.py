@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
 
 __all__ = ("STOPS_THE_PROCESS", "Failures")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: What is let through everywhere; anything else fails one call of one plugin.
 STOPS_THE_PROCESS = (KeyboardInterrupt, SystemExit)
@@ -26,3 +32,19 @@ class Failures:
         """Count and log that a plugin's function raised."""
         self._metrics.plugin_failures[plugin, hook] += 1
         self._log.error("plugin_failed", plugin=plugin, hook=hook, exc=error)
+
+    def guard(
+        self, plugin: str, hook: str, function: Callable[P, T]
+    ) -> Callable[P, T | None]:
+        """Return a function that notes what `function` raises, and returns None then."""
+
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> T | None:
+            try:
+                return function(*args, **kwargs)
+            except STOPS_THE_PROCESS:
+                raise
+            except BaseException as error:
+                self.note(plugin, hook, error)
+                return None
+
+        return guarded
