@@ -42,8 +42,9 @@ class Environment:
         )
         assert done.returncode == 0, done.stderr
 
-    def build(self, project: Path) -> None:
-        self.uv("build", "--quiet", "--wheel", "-o", str(self.wheels), str(project))
+    def build(self, project: Path, *options: str) -> None:
+        wheels = str(self.wheels)
+        self.uv("build", "--quiet", "--wheel", "-o", wheels, *options, str(project))
 
     def install(self, *packages: str) -> None:
         python = str(self.bin / "python")
@@ -70,12 +71,24 @@ def clean_environment() -> dict[str, str]:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Core, chat and the third party's package, as wheels in an environment."""
     environment = Environment(tmp_path_factory.mktemp("downstream"))
-    for project in (ROOT / "wsprism-core", ROOT / "wsprism-chat", DICE):
-        environment.build(project)
+    environment.build(ROOT, "--all-packages")
+    environment.build(DICE)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     environment.uv("venv", "--quiet", "--python", version, str(environment.bin.parent))
     environment.install("wsprism-core", "wsprism-chat", "wsprism-dice")
     return environment
+
+
+def test_every_package_of_the_workspace_builds(installed: Environment) -> None:
+    names = {wheel.name.split("-")[0] for wheel in installed.wheels.glob("*.whl")}
+    assert names == {
+        "wsprism_chat",
+        "wsprism_cli",
+        "wsprism_core",
+        "wsprism_dice",
+        "wsprism_game",
+        "wsprism_market",
+    }
 
 
 def test_wheels_hold_their_licences_and_type_marker(installed: Environment) -> None:

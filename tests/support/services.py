@@ -28,7 +28,7 @@ from wsprism_core.protocol.packets import Packet
 
 #: The lab's service id, and its opcodes.
 LAB = 200
-RELAY, ANYWHERE, PICKY, OUTBOUND, DO = range(1, 6)
+RELAY, ANYWHERE, PICKY, OUTBOUND, DO, HERE = range(1, 7)
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Lab:
 
     Attributes:
         todo: Handles the messages `lab.do`.
-        todo_frame: Handles the frames `DO`.
+        todo_frame: Handles the frames `DO` and `HERE`.
         gateway: As `on_start` got it.
         events: What hooks were called with, in order.
     """
@@ -84,6 +84,7 @@ class Lab:
                 Opcode(number=PICKY, name="PICKY", layout=Exact, max_bytes=4),
                 Opcode(number=OUTBOUND, name="OUTBOUND", inbound=False),
                 Opcode(number=DO, name="DO", room=RoomRule.NONE),
+                Opcode(number=HERE, name="HERE"),
             ),
         )
 

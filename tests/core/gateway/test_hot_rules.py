@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.services import ANYWHERE, DO, LAB, OUTBOUND, PICKY, RELAY, Lab
+from support.services import ANYWHERE, DO, HERE, LAB, OUTBOUND, PICKY, RELAY, Lab
 from wsprism_core import (
     BroadcastFrame,
     ErrorCode,
@@ -169,7 +169,7 @@ async def test_an_ack_is_opcode_0_with_the_same_seq(
         await dev.send_frame(LAB, ANYWHERE, seq=7, ack=True)
         assert await dev.read_all() == [HotFrame(LAB, 0, HotFlag.SEQ, b"", seq=7)]
         alias = (await dev.join("r1"))["data"]["alias"]
-        await dev.send_frame(LAB, ANYWHERE, seq=0, ack=True)
+        await dev.send_frame(LAB, HERE, seq=0, ack=True)
         assert await dev.read_all() == [
             HotFrame(LAB, 0, HotFlag.SEQ | HotFlag.ROOM, b"", seq=0, alias=alias)
         ]
@@ -262,7 +262,7 @@ async def test_frames_that_the_service_makes(gateway: type[GatewayHarness]) -> N
             PushFrame(OUTBOUND, b"you", session=session.id, room="r1"),
             PushFrame(OUTBOUND, b"bob", user="user:bob"),
         ]
-        await ann.send_frame(LAB, DO)
+        await ann.send_frame(LAB, HERE)
         assert await ann.read_all() == [
             HotFrame(LAB, OUTBOUND, HotFlag.ROOM, b"you", alias=alias)
         ]

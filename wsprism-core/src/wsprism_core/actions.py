@@ -83,7 +83,8 @@ class Broadcast:
         exclude: A session id that does not get it.
         key: What is replaced by it, for a type delivered as latest.
         ack: What the sender's `sys.ack` carries, to which the gateway adds the `seq`
-            and `ts` that a recoverable type got.
+            and `ts` that a recoverable type got. It is the message's one answer, where
+            the sender asked for one: no `Reply` and no `Ack` beside it.
         dedup: The sender's own id for it. A second one of the same user with the same
             id in the same room is not sent again; it is acknowledged as the first was,
             for as long as the room remembers (`dedup_window`).

@@ -27,9 +27,10 @@ class RoomRule(StrEnum):
 
     #: The sender is a member of the room named, or else of its active room.
     MEMBER = "member"
-    #: A room may be named; whether the sender is in it is the service's business.
+    #: A room may be named, and the sender need not be in it: whether it may do what it
+    #: asks for there is for the service to find out.
     OPTIONAL = "optional"
-    #: The message concerns no room.
+    #: The message concerns no room; one that is named all the same is left out.
     NONE = "none"
 
 
@@ -51,7 +52,7 @@ class Inbound:
     name: str
     summary: str = ""
     schema: Any = None
-    room: RoomRule = RoomRule.OPTIONAL
+    room: RoomRule = RoomRule.NONE
     max_bytes: int | None = None
     lane: str | None = None
 

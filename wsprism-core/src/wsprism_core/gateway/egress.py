@@ -318,7 +318,12 @@ class Egress:
         if room is None:
             return
         done = None
-        if origin is not None and action.ack is not None and not origin.answered:
+        if (
+            origin is not None
+            and origin.wants_ack
+            and action.ack is not None
+            and not origin.answered
+        ):
             # The acknowledgement waits until the room has numbered the message.
             done = _Acknowledgement(self, origin)
         room.channel.publish(
@@ -438,8 +443,6 @@ class _Acknowledgement:
         self.origin = origin
 
     def __call__(self, receipt: Receipt) -> None:
-        if not self.origin.wants_ack:
-            return
         data = dict(receipt.ack or {})
         if receipt.seq is not None:
             data |= {"seq": receipt.seq, "ts": receipt.ts}

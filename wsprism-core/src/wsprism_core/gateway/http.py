@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
+from wsprism_core.gateway.failures import Failures
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.routes import Route
 from wsprism_core.transports.port import HttpRequest, HttpResponse
@@ -62,13 +62,13 @@ class HttpRoutes:
         if found is None:
             return HttpResponse(404, b"not found\n")
         plugin, handle = found
-        try:
-            return handle(request)
-        except STOPS_THE_PROCESS:
-            raise
-        except BaseException as error:
-            self._failures.note(plugin, "route", error)
-            return HttpResponse(500, b"the route failed\n")
+        answer = self._failures.guard(plugin, "route", handle)(request)
+        if isinstance(answer, HttpResponse):
+            return answer
+        if answer is not None:
+            wrong = TypeError(f"a route returned {type(answer).__name__}")
+            self._failures.note(plugin, "route", wrong)
+        return HttpResponse(500, b"the route failed\n")
 
     def _alive(self, request: HttpRequest) -> HttpResponse:
         return HttpResponse(body=b"ok\n")

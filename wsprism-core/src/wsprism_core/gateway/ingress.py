@@ -109,6 +109,8 @@ class Ingress:
                     raise ProtocolError(ErrorCode.BAD_REQUEST, "it names no room")
             if not session.is_member(message.room):
                 raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
+        elif kind.room is RoomRule.NONE:
+            message.room = None
         check = self._checks.get((svc, type))
         if check is not None:
             message.data = check(message.data)
@@ -119,7 +121,8 @@ class Ingress:
             lane=self._catalog.answer_lane(svc, type),
             ref=message.seq,
             wants_ack=message.ack_requested,
-            room=message.room,
+            # What a service broadcasts without naming a room goes to no stranger's.
+            room=message.room if kind.room is RoomRule.MEMBER else None,
         )
         self._hand_over(connection, route, message, origin)
 
@@ -146,13 +149,13 @@ class Ingress:
             raise ProtocolError(
                 ErrorCode.PAYLOAD_TOO_LARGE, f"the limit is {kind.max_bytes} bytes"
             )
-        frame.room = self._room_of(session, frame)
-        if frame.room is None and (
-            kind.room is RoomRule.MEMBER and tenant.hot_requires_active_room
-        ):
-            raise ProtocolError(ErrorCode.BAD_REQUEST, "it is for no room")
+        room = self._room_of(session, frame)
+        if kind.room is RoomRule.MEMBER:
+            if room is None and tenant.hot_requires_active_room:
+                raise ProtocolError(ErrorCode.BAD_REQUEST, "it is for no room")
+            frame.room = room
         if kind.layout is not None:
-            kind.layout.unpack(frame.payload)
+            frame.packet = kind.layout.unpack(frame.payload)
         origin = Origin(
             session,
             lane=self._catalog.opcode_lane(svc_id, opcode),

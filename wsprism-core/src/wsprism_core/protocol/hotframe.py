@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from wsprism_core.protocol.errors import Malformed, ProtocolError
 from wsprism_core.protocol.layout import (
@@ -47,6 +47,8 @@ class HotFrame:
         alias: The room's alias, 32 bits, or None.
         sender: The member number of the sender, outbound only, or None.
         room: The room's name, which the gateway fills in; None on the wire.
+        packet: The payload unpacked, where the opcode declares a layout; filled in as
+            `room`.
     """
 
     svc_id: int
@@ -57,6 +59,7 @@ class HotFrame:
     alias: int | None = None
     sender: int | None = None
     room: str | None = None
+    packet: Any = None
 
     @property
     def ack_requested(self) -> bool:
