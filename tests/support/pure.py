@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wsprism_core.protocol.codecs import JSON
+from wsprism_core.realtime.backlog import LaneCounters
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.lanes import DEFAULT_LANES, Delivery, Lane
-from wsprism_core.realtime.outbox import LaneCounters, Outbox
+from wsprism_core.realtime.outbox import Outbox
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
@@ -90,9 +91,19 @@ def hot(
     delivery: Delivery = Delivery.RELIABLE,
     key: object = None,
     room: object | None = None,
+    svc: str = "sys",
+    seq: int | None = None,
 ) -> Outgoing:
     """A message whose bytes on the plain wire are `#` and `data`."""
-    return Outgoing(lane(lane_name), delivery=delivery, key=key, room=room, hot=data)
+    return Outgoing(
+        lane(lane_name),
+        delivery=delivery,
+        key=key,
+        room=room,
+        svc=svc,
+        seq=seq,
+        hot=data,
+    )
 
 
 def form(data: bytes, lane_name: str = "interactive", **options: object) -> Form:

@@ -237,6 +237,7 @@ class Egress:
                 key=publication.key,
                 room=room,
                 svc=route.svc,
+                seq=receipt.seq,
                 envelope=outbound(
                     publication.svc,
                     publication.type,

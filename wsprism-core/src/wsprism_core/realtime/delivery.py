@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from wsprism_core.realtime.backlog import LaneCounters, Pull
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.lanes import Lane
-from wsprism_core.realtime.outbox import LaneCounters, Outbox, OutboxState
+from wsprism_core.realtime.outbox import Outbox, OutboxState
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
@@ -93,8 +94,19 @@ class DeliveryEngine:
                 group = [session for session in group if session.id != exclude]
             self._post(group, form)
 
+    def pull(self, session: Session, pull: Pull) -> None:
+        """Queue a marker; its source is asked when the session's socket can take it."""
+        outbox = session.outbox
+        if outbox.state is CLOSED:
+            return
+        outbox.pull(pull)
+        if outbox.state is CLEAN:
+            outbox.state = DIRTY
+            self._dirty.append(session)
+            self._schedule()
+
     def _post(self, sessions: Iterable[Session], form: Form) -> None:
-        lane, size, dirty = form.message.lane, form.size, self._dirty
+        lane, dirty = form.message.lane, self._dirty
         for session in sessions:
             outbox = session.outbox
             state = outbox.state
@@ -103,13 +115,11 @@ class DeliveryEngine:
                     self._overflow(session)
             elif state is not CLOSED:
                 outbox.queues[lane].append(form)
-                outbox.waiting += size
                 if state is CLEAN:
                     outbox.state = DIRTY
                     dirty.append(session)
-        if (dirty or self._overflowed) and not self._flush_due:
-            self._flush_due = True
-            self._clock.at_end_of_turn(self.flush)
+        if dirty or self._overflowed:
+            self._schedule()
 
     def flush(self) -> None:
         """Write what every marked session has waiting, and cut the slow consumers."""
@@ -125,7 +135,7 @@ class DeliveryEngine:
 
     def flush_session(self, session: Session) -> None:
         """Write what one session has waiting, as far as its socket takes it."""
-        if not session.outbox.flush(session.link):
+        if not session.outbox.flush(session.link, session):
             self._overflow(session)
 
     def send_now(self, session: Session) -> None:
@@ -152,6 +162,10 @@ class DeliveryEngine:
         """Take nothing more for a session, and cut it at the end of the turn."""
         session.outbox.close()
         self._overflowed.append(session)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """See to it that there is a flush at the end of the turn."""
         if not self._flush_due:
             self._flush_due = True
             self._clock.at_end_of_turn(self.flush)

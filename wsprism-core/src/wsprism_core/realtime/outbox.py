@@ -1,26 +1,26 @@
-"""What waits for one session: lanes in strict order, and what happens at their bounds.
+"""The outbox of one session: lanes that are flushed at the end of a turn.
 
-While the socket takes bytes an outbox only collects what one turn of the event loop
-posted. Once the socket is full (`stalled`) the delivery classes apply: the latest
-replaces its elder of the same key, the volatile ring drops its oldest, the reliable
-waits up to the lane's bound.
+While the socket takes bytes, an outbox only collects what one turn of the event loop
+posted, one list a lane, and a flush writes it in the order of the lanes. Once the socket
+is full, what is left moves to a `Backlog`, where the delivery classes and bounds apply.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
-from wsprism_core.realtime.lanes import Delivery, Lane
-from wsprism_core.realtime.wire import Form
+from wsprism_core.realtime.backlog import Backlog, LaneCounters, Pull
+from wsprism_core.realtime.lanes import Lane
+from wsprism_core.realtime.wire import Form, Wire
 
-__all__ = ("Drain", "LaneCounters", "Outbox", "OutboxState")
+__all__ = ("Drain", "Outbox", "OutboxState")
 
 #: Most bytes handed to a socket at once while it takes everything.
-WRITE_CHUNK = 64 * 1024
+WRITE_CHUNK: Final = 64 * 1024
 #: The same for a session that has stalled, so that what waits stays in the lanes.
-STALLED_WRITE_CHUNK = 16 * 1024
+STALLED_WRITE_CHUNK: Final = 16 * 1024
 
 
 class OutboxState(IntEnum):
@@ -39,25 +39,14 @@ class OutboxState(IntEnum):
 class Drain(Protocol):
     """Where the bytes go: a link."""
 
+    wire: Wire
+
     def write(self, data: bytes) -> bool:
         """Hand bytes over; return whether the socket takes more."""
 
 
-class LaneCounters:
-    """What happened in one lane, over all sessions; plain integers for the hot path."""
-
-    __slots__ = ("conflated", "dropped", "messages_out", "overflowed")
-
-    def __init__(self) -> None:
-        self.messages_out = 0
-        self.conflated = 0
-        self.dropped = 0
-        self.overflowed = 0
-
-
 # Bound once: enum attribute look-ups cost on the hot path.
 CLEAN, DIRTY, STALLED, CLOSED = OutboxState
-LATEST, VOLATILE = Delivery.LATEST, Delivery.VOLATILE
 
 
 class Outbox:
@@ -68,33 +57,30 @@ class Outbox:
         counters: One per lane, shared by all sessions.
 
     Attributes:
-        queues: One list of forms per lane, oldest first.
+        queues: One list of forms per lane, oldest first: what this turn posted.
         state: Where it stands with its socket.
-        waiting: Bytes in all lanes together.
     """
 
-    __slots__ = (
-        "_bytes",
-        "_counters",
-        "_latest",
-        "lanes",
-        "queues",
-        "state",
-        "waiting",
-    )
+    __slots__ = ("_backlog", "_counters", "_pulls", "lanes", "queues", "state")
 
     def __init__(self, lanes: Sequence[Lane], counters: Sequence[LaneCounters]) -> None:
         self.lanes = lanes
         self.queues: list[list[Form]] = [[] for _ in lanes]
         self.state: OutboxState = CLEAN
-        self.waiting = 0
         self._counters = counters
-        # Kept only while stalled: bytes per lane, and where each key waits.
-        self._bytes: list[int] | None = None
-        self._latest: dict[Hashable, int] | None = None
+        self._backlog: Backlog | None = None
+        self._pulls: list[tuple[int, Pull]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Bytes in all lanes together."""
+        backlog = 0 if self._backlog is None else self._backlog.waiting
+        return backlog + sum(form.size for queue in self.queues for form in queue)
 
     def depth(self, lane: int) -> tuple[int, int]:
         """Return how much waits in a lane: messages and bytes."""
+        if self._backlog is not None:
+            return self._backlog.depth(lane)
         queue = self.queues[lane]
         return len(queue), sum(form.size for form in queue)
 
@@ -102,89 +88,101 @@ class Outbox:
         """Queue a form while the socket takes nothing.
 
         Returns:
-            False where a reliable message found its lane full: the session is a slow
+            False where the lane is full and nothing may give way: the session is a slow
             consumer and must be closed.
         """
-        sizes, latest = self._bytes, self._latest
-        assert sizes is not None
-        assert latest is not None
-        message = form.message
-        index = message.lane
-        queue = self.queues[index]
-        if message.delivery is LATEST:
-            slot = (index, message.svc, message.room, message.key)
-            place = latest.get(slot)
-            if place is not None:
-                elder = queue[place]
-                queue[place] = form
-                sizes[index] += form.size - elder.size
-                self.waiting += form.size - elder.size
-                self._counters[index].conflated += 1
-                return True
-            latest[slot] = len(queue)
-        queue.append(form)
-        sizes[index] += form.size
-        self.waiting += form.size
-        return self._hold_bounds(index)
+        assert self._backlog is not None
+        return self._backlog.add(form)
+
+    def pull(self, pull: Pull) -> None:
+        """Queue a marker for what is computed when the socket can take it."""
+        if self._backlog is not None:
+            self._backlog.add_pull(pull)
+        else:
+            # It keeps its place among what this turn posts to its lane.
+            self._pulls.append((len(self.queues[pull.lane]), pull))
 
     def stall(self) -> bool:
-        """Apply the delivery classes to what is left after the socket filled up.
+        """Move what is left to the backlog: the socket is full.
 
         Returns:
-            False where reliable messages already exceed a bound.
+            False where a bound is exceeded already.
         """
         if self.state in (STALLED, CLOSED):
             return True
         self.state = STALLED
-        return self._sort_out()
+        return self._retreat()
 
-    def flush(self, drain: Drain) -> bool:
+    def flush(self, drain: Drain, reader: object = None) -> bool:
         """Write what waits, the most urgent lane first, until the socket is full.
+
+        Args:
+            drain: Where to.
+            reader: The session, for what is pulled.
 
         Returns:
             False where a bound is exceeded and the session must be closed.
         """
-        limit = STALLED_WRITE_CHUNK if self.state is STALLED else WRITE_CHUNK
+        if self._pulls and not self._retreat():
+            return False
+        if self._backlog is not None:
+            return self._flush_backlog(self._backlog, drain, reader)
         self.state = CLEAN
-        self._bytes = self._latest = None
-        while self.waiting:
+        while data := self._take():
             # A write may pause or close this very outbox before it returns.
-            if not drain.write(self._take(limit)):
+            if not drain.write(data):
                 return self.stall()
         return True
 
     def drop_room(self, room: object) -> None:
         """Forget what waits of a room; its last words are said."""
+        if self._backlog is not None:
+            self._backlog.drop_room(room)
         for index, queue in enumerate(self.queues):
-            kept = [form for form in queue if form.message.room is not room]
-            if len(kept) != len(queue):
-                self.waiting -= sum(form.size for form in queue)
-                self.waiting += sum(form.size for form in kept)
-                self.queues[index] = kept
-        if self.state is STALLED:
-            self._sort_out()
+            self.queues[index] = [one for one in queue if one.message.room is not room]
+        self._pulls = [(at, pull) for at, pull in self._pulls if pull.room is not room]
 
     def close(self) -> None:
         """Forget everything and take nothing more."""
         self.state = CLOSED
-        self.waiting = 0
         self.queues = []
-        self._bytes = self._latest = None
+        self._backlog = None
+        self._pulls = []
 
-    def _sort_out(self) -> bool:
-        """Queue everything that waits anew, under the delivery classes."""
-        self._bytes = [0] * len(self.lanes)
-        self._latest = {}
-        self.waiting = 0
+    def _flush_backlog(self, backlog: Backlog, drain: Drain, reader: object) -> bool:
+        # A session that has stalled gets small writes, so that what waits stays here.
+        limit = STALLED_WRITE_CHUNK if self.state is STALLED else WRITE_CHUNK
+        self.state = STALLED
+        while backlog:
+            data = backlog.take(limit, drain.wire, reader)
+            if data and not drain.write(data):
+                return True
+            if self.state is CLOSED:
+                return True
+        self._backlog = None
+        self.state = CLEAN
+        return True
+
+    def _retreat(self) -> bool:
+        """Queue in the backlog what this turn posted, under the delivery classes."""
+        if self._backlog is None:
+            self._backlog = Backlog(self.lanes, self._counters)
+        backlog = self._backlog
         left, self.queues = self.queues, [[] for _ in self.lanes]
+        pulls, self._pulls = self._pulls, []
         kept = True
-        for queue in left:
-            for form in queue:
-                kept = self.offer(form) and kept
+        for index, queue in enumerate(left):
+            here = [(at, pull) for at, pull in pulls if pull.lane == index]
+            for place, form in enumerate(queue):
+                while here and here[0][0] <= place:
+                    backlog.add_pull(here.pop(0)[1])
+                kept = backlog.add(form) and kept
+            for _, pull in here:
+                backlog.add_pull(pull)
         return kept
 
-    def _take(self, limit: int) -> bytes:
-        """Return up to `limit` bytes of whole messages, at least one message."""
+    def _take(self) -> bytes:
+        """Return up to a chunk of whole messages, at least one; empty where none is."""
         taken: list[bytes] = []
         size = 0
         for index, queue in enumerate(self.queues):
@@ -192,7 +190,7 @@ class Outbox:
                 continue
             count = 0
             for form in queue:
-                if taken and size + form.size > limit:
+                if taken and size + form.size > WRITE_CHUNK:
                     break
                 taken.append(form.data)
                 size += form.size
@@ -202,35 +200,4 @@ class Outbox:
                 del queue[:count]
                 break
             queue.clear()
-        self.waiting -= size
         return taken[0] if len(taken) == 1 else b"".join(taken)
-
-    def _hold_bounds(self, index: int) -> bool:
-        """Drop the oldest volatile messages of a lane until it is within its bounds."""
-        assert self._bytes is not None
-        lane, queue, counters = self.lanes[index], self.queues[index], self._counters
-        while len(queue) > lane.max_messages or self._bytes[index] > lane.max_bytes:
-            place = next(
-                (
-                    place
-                    for place, form in enumerate(queue)
-                    if form.message.delivery is VOLATILE
-                ),
-                None,
-            )
-            if place is None:
-                counters[index].overflowed += 1
-                return False
-            gone = queue.pop(place)
-            self._bytes[index] -= gone.size
-            self.waiting -= gone.size
-            counters[index].dropped += 1
-            self._forget_places(index, place)
-        return True
-
-    def _forget_places(self, index: int, removed: int) -> None:
-        """Move the places of latest messages behind one that was removed."""
-        assert self._latest is not None
-        for slot, place in self._latest.items():
-            if isinstance(slot, tuple) and slot[0] == index and place > removed:
-                self._latest[slot] = place - 1

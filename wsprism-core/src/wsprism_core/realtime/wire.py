@@ -95,7 +95,8 @@ class Outgoing:
         delivery: What happens to it while a reader's socket is full.
         key: What it replaces, for `Delivery.LATEST`.
         room: The room that it belongs to, so that nothing of a room follows `left`.
-        svc: The service in whose name it goes, for the counters.
+        svc: The service in whose name it goes.
+        seq: The room's number, of a recoverable type.
         envelope: A text message; exactly one of `envelope` and `hot` is given.
         hot: A hot frame, header and payload.
     """
@@ -108,6 +109,7 @@ class Outgoing:
         "key",
         "lane",
         "room",
+        "seq",
         "svc",
     )
 
@@ -119,6 +121,7 @@ class Outgoing:
         key: Hashable = None,
         room: object | None = None,
         svc: str = "sys",
+        seq: int | None = None,
         envelope: Mapping[str, Any] | None = None,
         hot: bytes | None = None,
     ) -> None:
@@ -127,6 +130,7 @@ class Outgoing:
         self.key = key
         self.room = room
         self.svc = svc
+        self.seq = seq
         self.envelope = envelope
         self.hot = hot
         self._forms: dict[Wire, Form] = {}
