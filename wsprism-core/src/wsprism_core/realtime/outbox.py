@@ -15,7 +15,7 @@ from wsprism_core.realtime.backlog import Backlog, LaneCounters, Pull
 from wsprism_core.realtime.lanes import Lane
 from wsprism_core.realtime.wire import Form, Wire
 
-__all__ = ("Drain", "Outbox", "OutboxState")
+__all__ = ("Outbox", "OutboxState", "Sink")
 
 #: Most bytes handed to a socket at once while it takes everything.
 WRITE_CHUNK: Final = 64 * 1024
@@ -36,7 +36,7 @@ class OutboxState(IntEnum):
     CLOSED = 3
 
 
-class Drain(Protocol):
+class Sink(Protocol):
     """Where the bytes go: a link."""
 
     wire: Wire
@@ -113,11 +113,11 @@ class Outbox:
         self.state = STALLED
         return self._retreat()
 
-    def flush(self, drain: Drain, reader: object = None) -> bool:
+    def flush(self, sink: Sink, reader: object = None) -> bool:
         """Write what waits, the most urgent lane first, until the socket is full.
 
         Args:
-            drain: Where to.
+            sink: Where to.
             reader: The session, for what is pulled.
 
         Returns:
@@ -126,11 +126,11 @@ class Outbox:
         if self._pulls and not self._retreat():
             return False
         if self._backlog is not None:
-            return self._flush_backlog(self._backlog, drain, reader)
+            return self._flush_backlog(self._backlog, sink, reader)
         self.state = CLEAN
         while data := self._take():
             # A write may pause or close this very outbox before it returns.
-            if not drain.write(data):
+            if not sink.write(data):
                 return self.stall()
         return True
 
@@ -149,13 +149,13 @@ class Outbox:
         self._backlog = None
         self._pulls = []
 
-    def _flush_backlog(self, backlog: Backlog, drain: Drain, reader: object) -> bool:
+    def _flush_backlog(self, backlog: Backlog, sink: Sink, reader: object) -> bool:
         # A session that has stalled gets small writes, so that what waits stays here.
         limit = STALLED_WRITE_CHUNK if self.state is STALLED else WRITE_CHUNK
         self.state = STALLED
         while backlog:
-            data = backlog.take(limit, drain.wire, reader)
-            if data and not drain.write(data):
+            data = backlog.take(limit, sink.wire, reader)
+            if data and not sink.write(data):
                 return True
             if self.state is CLOSED:
                 return True
