@@ -1,9 +1,9 @@
 """What waits for one session while its socket takes nothing.
 
-Here the delivery classes differ. The latest replaces its elder of the same key, in place.
-The volatile ring drops its oldest and says so. The reliable waits; at the lane's bound,
-what waits of a recoverable room gives way to one `sys.lost` with its range, which the
-client can fetch. What is pulled is computed when the socket can take it.
+Here the delivery classes differ. The latest replaces its elder of the same key, in
+place. The volatile ring drops its oldest and says so. The reliable waits; at the lane's
+bound, what waits of a recoverable room gives way to one `sys.lost` with its range, which
+the client can fetch. What is pulled is computed when the socket can take it.
 
 Lanes are served in strict order but for a floor: a lane that waits gets one message for
 each 64 KiB sent above it, so that nothing starves.
@@ -132,8 +132,8 @@ Entry: TypeAlias = Form | Lost | Pull
 class _LaneBacklog:
     """What waits in one lane, oldest first.
 
-    Entries have serial numbers; a dictionary keeps their order, replaces one in place and
-    drops one from the middle, each at the same small cost.
+    Entries have serial numbers; a dictionary keeps their order, replaces one in place
+    and drops one from the middle, each at the same small cost.
     """
 
     __slots__ = ("bytes", "entries", "latest", "lost", "pulls", "rooms", "volatile")
@@ -182,8 +182,8 @@ class Backlog:
         """Queue a form.
 
         Returns:
-            False where its lane is full and nothing in it may give way: the session is a
-            slow consumer and must be closed.
+            False where its lane is full and nothing in it may give way: the session is
+            a slow consumer and must be closed.
         """
         message = form.message
         index = message.lane

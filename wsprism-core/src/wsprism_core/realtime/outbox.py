@@ -1,8 +1,9 @@
 """The outbox of one session: lanes that are flushed at the end of a turn.
 
 While the socket takes bytes, an outbox only collects what one turn of the event loop
-posted, one list a lane, and a flush writes it in the order of the lanes. Once the socket
-is full, what is left moves to a `Backlog`, where the delivery classes and bounds apply.
+posted, one list a lane, and a flush writes it in the order of the lanes. Once the
+socket is full, what is left moves to a `Backlog`, where the delivery classes and bounds
+apply.
 """
 
 from __future__ import annotations
