@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wsprism_chat.plugin import ChatPlugin
 from wsprism_core.testing import GatewayHarness, config_with
 
 
@@ -102,3 +103,15 @@ async def test_data_that_does_not_fit_is_told_and_harms_nobody(
         await ann.send("chat", "send", {"msg": "still here"}, room="lobby")
         assert (await ann.expect_push("chat.msg"))["seq"] == 1
         assert list(gw.complaints()) == []
+
+
+async def test_handed_over_as_a_class_it_is_the_same(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(plugins={"chat": {"max_length": 3}})
+    async with gateway(ChatPlugin, config=config) as gw, gw.connect() as dev:
+        await dev.join("lobby")
+        await dev.request("chat", "send", {"msg": "hey"})
+        await dev.send("chat", "send", {"msg": "hello"})
+        await dev.expect_push("chat.msg")
+        await dev.expect_error("PAYLOAD_TOO_LARGE")

@@ -31,8 +31,8 @@ class StillGateway:
     def wall_ms(self) -> int:
         return 1_767_225_600_000
 
-    def config(self, plugin: str) -> ChatConfig:
-        assert plugin == "chat"
+    @property
+    def config(self) -> ChatConfig:
         return ChatConfig(max_length=5)
 
     def history(
@@ -75,6 +75,7 @@ def hear(plugin: ChatPlugin, message: Envelope, tenant: str = "acme") -> Any:
 def test_the_entry_point_is_the_plugin() -> None:
     (found,) = entry_points(group="wsprism", name="chat")
     assert found.load() is ChatPlugin
+    assert ChatPlugin.name == found.name
     assert ChatPlugin.wsprism_api == HOOK_API_VERSION
 
 

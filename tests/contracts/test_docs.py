@@ -123,7 +123,7 @@ def test_every_metric_is_explained() -> None:
     readings = Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,
-        lanes=lambda: {"control": (1, 1, 1, 1)},
+        lanes=lambda: {"control": (1, 1, 1, 1, 1)},
         insecure=lambda: {"s": True},
     )
     text, _ = render(counted, readings)

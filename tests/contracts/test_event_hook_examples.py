@@ -23,9 +23,8 @@ from wsprism_core import (
     Session,
     hookimpl,
 )
+from wsprism_core.packets import Packet, i16, u32
 from wsprism_core.plugins import PluginSet
-from wsprism_core.protocol.fields import i16, u32
-from wsprism_core.protocol.packets import Packet
 from wsprism_core.testing import GatewayHarness
 
 Harness = type[GatewayHarness]

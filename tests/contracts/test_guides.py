@@ -25,9 +25,8 @@ from wsprism_core import (
     Session,
     hookimpl,
 )
-from wsprism_core.protocol.decimals import to_decimal, to_mantissa
-from wsprism_core.protocol.errors import Malformed
-from wsprism_core.protocol.fields import (
+from wsprism_core.packets import (
+    Packet,
     array,
     bitmask,
     f32,
@@ -38,8 +37,9 @@ from wsprism_core.protocol.fields import (
     u16,
     u32,
 )
+from wsprism_core.protocol.decimals import to_decimal, to_mantissa
+from wsprism_core.protocol.errors import Malformed
 from wsprism_core.protocol.javascript import module
-from wsprism_core.protocol.packets import Packet
 from wsprism_core.testing import GatewayHarness, config_with
 
 # ---------------------------------------------------------------- writing a plugin
@@ -110,7 +110,7 @@ class NotesPlugin:
     @hookimpl
     def on_start(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        max_length = gateway.config("notes").max_length
+        max_length = gateway.config.max_length
         for tenant in gateway.tenants():
             self.services[tenant] = NotesService(max_length)
 

@@ -151,7 +151,7 @@ class TickerPlugin:
         now = {"ms": self.gateway.wall_ms()}
         for tenant in self.gateway.tenants():
             tick = Broadcast("tick", now, room="clock")
-            self.gateway.perform(tick, svc="clock", tenant=tenant)
+            self.gateway.perform(tick, tenant=tenant)
 
     # end on_start
 

@@ -99,7 +99,6 @@ ELSEWHERE: Final = {
     "gateway/egress.py": "core/gateway/test_answers.py",
     "gateway/failures.py": "core/gateway/test_isolation.py",
     "gateway/gateway.py": "core/testing/test_harness.py",
-    "gateway/handlers.py": "core/gateway/test_async_handlers.py",
     "gateway/heartbeat.py": "core/gateway/test_closing_rules.py",
     "gateway/hooks.py": "core/gateway/test_isolation.py",
     "gateway/host.py": "core/gateway/test_connecting.py",

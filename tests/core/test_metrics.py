@@ -9,7 +9,7 @@ def readings() -> Readings:
     return Readings(
         sessions=lambda: {"acme": 2},
         rooms=lambda: 3,
-        lanes=lambda: {"control": (4, 5, 6, 7)},
+        lanes=lambda: {"control": (4, 5, 6, 7, 8)},
         insecure=lambda: {"development_tickets": True},
     )
 
@@ -50,7 +50,8 @@ def test_what_is_read_is_exposed() -> None:
     assert found["wsprism_lane_messages_sent_total", ("control",)] == 4
     assert found["wsprism_lane_messages_conflated_total", ("control",)] == 5
     assert found["wsprism_lane_messages_dropped_total", ("control",)] == 6
-    assert found["wsprism_lane_overflows_total", ("control",)] == 7
+    assert found["wsprism_lane_messages_lost_total", ("control",)] == 7
+    assert found["wsprism_lane_overflows_total", ("control",)] == 8
 
 
 def test_the_text_format_is_named() -> None:

@@ -423,3 +423,10 @@ def test_outbound_alone_needs_no_handler() -> None:
     )
     route = routes_of(Plugin("a", service)).services["x"]
     assert (route.on_message, route.on_binary) == (None, None)
+
+
+def test_a_counter_has_one_owner() -> None:
+    first = Plugin("one", Service(name="a", counters={"hits": "Hits"}))
+    second = Plugin("two", Service(name="b", counters={"hits": "Others"}))
+    with pytest.raises(ManifestError, match=r"'hits' is taken by service 'a'"):
+        build_routes(PluginSet.load([], extra=[first, second]))

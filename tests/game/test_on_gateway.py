@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wsprism_core.testing import GatewayHarness
+from wsprism_game.gameplay.plugin import GamePlugin
 
 INPUT, EVENT = 1, 2
 
@@ -63,3 +64,16 @@ async def test_a_frame_without_a_room_is_refused(
     async with gateway("game") as gw, gw.connect("ann") as ann:
         ref = await ann.send_frame(1, INPUT)
         await ann.expect_error("BAD_REQUEST", ref=ref)
+
+
+async def test_handed_over_as_a_class_it_is_the_same(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway(GamePlugin) as gw, gw.connect() as dev:
+        assert [info.name for info in gw.gateway.plugins.loaded] == ["game"]
+        await dev.join("arena")
+        await dev.send_frame(1, 1, b"fire", seq=5)
+        await dev.expect_frame(1, 1)
+        await dev.send_frame(1, 1, b"fire", seq=5)
+        dev.expect_nothing()
+        assert gw.metrics.plugin_counts["game_stale_inputs"] == 1

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from wsprism_core import Timer
+from wsprism_core import EventLog, Timer
 from wsprism_market.feed import QUOTES_PER_TURN, Feed
 from wsprism_market.quotes import Quote
 from wsprism_market.sources.port import BadLine, Due, Item
@@ -19,6 +19,7 @@ class Time:
     """Virtual time; work that is due runs in `pass_on`."""
 
     def __init__(self) -> None:
+        self.log = EventLog("plugins.market")
         self.seconds = 100.0
         self.work: list[tuple[float, int, Callable[[], None]]] = []
         self.cancelled: set[int] = set()
@@ -182,7 +183,7 @@ def test_the_end_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     rig.feed.start()
     assert caplog.messages == []
     rig.time.pass_on(10)
-    assert caplog.messages == ["the source of quotes has ended"]
+    assert caplog.messages == ["source_ended"]
     assert rig.script.is_closed
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from wsprism_core.testing import GatewayHarness, config_with
+from wsprism_market.plugin import MarketPlugin
 
 
 async def test_snapshots_then_live_then_updates_without_a_gap(
@@ -85,3 +86,14 @@ async def test_a_slow_reader_gets_the_newest_price(
         prices = [one for one in tickers if one["symbol"] == "BTC-USD"]
         assert any(new["prev_seq"] > old["seq"] for old, new in pairwise(prices))
         assert ann.closed is None
+
+
+async def test_handed_over_as_a_class_it_is_the_same(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(plugins={"market": {"max_subscriptions": 1}})
+    async with gateway(MarketPlugin, config=config) as gw, gw.connect() as dev:
+        await dev.request("market", "subscribe", {"symbols": ["BTC-USD"]})
+        await dev.read_all()
+        await dev.send("market", "subscribe", {"symbols": ["ETH-USD"]})
+        await dev.expect_error("RESOURCE_EXHAUSTED")

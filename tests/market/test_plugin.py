@@ -13,6 +13,7 @@ from wsprism_core import (
     Broadcast,
     Delivery,
     Envelope,
+    EventLog,
     Gateway,
     JoinRoom,
     Push,
@@ -34,7 +35,8 @@ class FakeGateway:
     """As much of a gateway as the plugin asks for."""
 
     def __init__(self, config: MarketConfig) -> None:
-        self._config = config
+        self.config = config
+        self.log = EventLog("plugins.market")
         self.seconds = 50.0
         self.performed: list[tuple[str, Any]] = []
         self.counted: Counter[str] = Counter()
@@ -46,12 +48,7 @@ class FakeGateway:
     def wall_ms(self) -> int:
         return 0xABCDEF
 
-    def config(self, plugin: str) -> MarketConfig:
-        assert plugin == "market"
-        return self._config
-
-    def perform(self, actions: Actions, *, svc: str, tenant: str) -> None:
-        assert svc == "market"
+    def perform(self, actions: Actions, *, tenant: str) -> None:
         assert isinstance(actions, list)
         self.performed += [(tenant, action) for action in actions]
 
@@ -87,6 +84,12 @@ class Rig:
 
 def session(name: str, tenant: str = "acme") -> Session:
     return cast("Session", SimpleNamespace(id=name, tenant=tenant))
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, Any]]:
+    """Return events and their fields; all are in the gateway's own log."""
+    assert {record.name for record in caplog.records} <= {"wsprism.plugins.market"}
+    return [(record.msg, record.__dict__["fields"]) for record in caplog.records]
 
 
 WALK = MarketConfig(source=RandomWalkConfig(symbols=["A", "B"], per_second=10))
@@ -151,8 +154,8 @@ def test_a_session_of_a_new_tenant_may_end_meanwhile() -> None:
     rig.subscribe(session("s1", "acme"), "*")
     perform = rig.gateway.perform
 
-    def perform_and_close(actions: Actions, *, svc: str, tenant: str) -> None:
-        perform(actions, svc=svc, tenant=tenant)
+    def perform_and_close(actions: Actions, *, tenant: str) -> None:
+        perform(actions, tenant=tenant)
         rig.plugin.on_close(session("s2", "new"))
 
     rig.gateway.perform = perform_and_close  # type: ignore[method-assign]
@@ -184,7 +187,12 @@ def test_a_recording_is_played(
     rig = Rig(MarketConfig(source=FileConfig(kind="file", path=str(path))))
     rig.subscribe(session("s1"), "A")
     assert rig.gateway.counted == {QUOTES: 1, BAD_LINES: 1}
-    assert caplog.messages == [f"{path}:3: 1 columns instead of 5; skipped"]
+    assert logged(caplog) == [
+        (
+            "bad_line_skipped",
+            {"where": f"{path}:3", "reason": "1 columns instead of 5"},
+        )
+    ]
     rig.gateway.pass_on(0.5)
     ((_, action),) = rig.gateway.performed
     assert (action.data["last"], action.data["seq"]) == (2, 2)
@@ -206,8 +214,8 @@ def test_a_symbol_too_many_is_counted_and_told_once(
     taken, refused = rig.gateway.counted[QUOTES], rig.gateway.counted[REFUSED_QUOTES]
     assert taken + refused == 33
     assert refused > 10
-    assert len(caplog.messages) == 1
-    assert "no room for symbol B, max_symbols is 1" in caplog.messages[0]
+    told = {"symbol": "B", "max_symbols": 1, "further": "counted"}
+    assert logged(caplog) == [("no_room_for_symbol", told)]
     assert {action.key for _, action in rig.gateway.performed} == {"A"}
 
 

@@ -248,3 +248,10 @@ def test_tenants_share_the_board_and_nothing_else() -> None:
     update = desk.put("A")
     assert other.updated(update) == []
     assert desk.service.updated(update) != []
+
+
+def test_an_unknown_type_is_refused() -> None:
+    with pytest.raises(ProtocolError) as refused:
+        Desk("A").ask("watch", "s1", "A")
+    assert refused.value.code is ErrorCode.BAD_REQUEST
+    assert refused.value.msg == "market has no type 'watch'"

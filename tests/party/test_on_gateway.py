@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wsprism_core.testing import GatewayHarness
+from wsprism_core.testing import GatewayHarness, config_with
+from wsprism_game.party.plugin import PartyPlugin
 
 
 async def test_a_party_from_the_first_invite_to_the_last_word(
@@ -78,3 +79,12 @@ async def test_who_does_not_come_back_in_time_is_out(
             if isinstance(got, dict) and got["type"] == "state"
         ]
         assert [row["user"] for row in states[-1]["members"]] == ["user:ann"]
+
+
+async def test_handed_over_as_a_class_it_is_the_same(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(plugins={"party": {"max_size": 3}})
+    async with gateway(PartyPlugin, config=config) as gw, gw.connect() as dev:
+        ref = await dev.send("party", "create", {"max_size": 4})
+        await dev.expect_error("BAD_REQUEST", ref=ref)

@@ -30,19 +30,19 @@ class FakeGateway:
 
     def __init__(self) -> None:
         self.time = 10.0
-        self.done: list[tuple[str, str, Actions]] = []
+        self.done: list[tuple[str, Actions]] = []
         self.work: Callable[[], None] | None = None
 
     def now(self) -> float:
         return self.time
 
-    def config(self, plugin: str) -> PartyConfig:
-        assert plugin == "party"
+    @property
+    def config(self) -> PartyConfig:
         return PartyConfig(invite_ttl_ms=5_000, away_grace_ms=2_000)
 
-    def perform(self, actions: Actions, *, svc: str, tenant: str) -> None:
+    def perform(self, actions: Actions, *, tenant: str) -> None:
         if actions:
-            self.done.append((svc, tenant, actions))
+            self.done.append((tenant, actions))
 
     def every(self, seconds: float, work: Callable[[], None]) -> FakeGateway:
         self.work = work
@@ -148,12 +148,12 @@ def test_time_ends_invites_and_graces(
     gateway.pass_seconds(1.9)
     assert gateway.done == []
     gateway.pass_seconds(0.1)
-    [(svc, tenant, _)] = gateway.done
-    assert (svc, tenant) == ("party", "evil")
+    [(tenant, _)] = gateway.done
+    assert tenant == "evil"
     assert party_of(plugin, bob) is None
     gateway.pass_seconds(3.0)
-    svc, tenant, actions = gateway.done[1]
-    assert (svc, tenant) == ("party", "acme")
+    tenant, actions = gateway.done[1]
+    assert tenant == "acme"
     assert isinstance(actions, list)
     gone = {"party": FIRST, "reason": "expired"}
     assert actions[0] == Push("invite_gone", gone, user="cat")

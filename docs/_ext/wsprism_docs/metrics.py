@@ -49,7 +49,7 @@ def _families() -> Iterator[Metric]:
     readings = metrics.Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,
-        lanes=lambda: {"control": (1, 1, 1, 1)},
+        lanes=lambda: {"control": (1, 1, 1, 1, 1)},
         insecure=lambda: {"s": True},
     )
     text, _ = metrics.render(counted, readings)

@@ -323,7 +323,7 @@ async def test_draining_tells_all_when_to_come_back_and_closes_in_batches(
         for client in clients:
             await client.read_all()
         open_at: dict[float, int] = {}
-        gw.gateway.api.every(
+        gw.api.every(
             1, lambda: open_at.update({gw.clock.now(): len(gw.gateway.sessions)})
         )
         await gw.drain()
@@ -343,7 +343,7 @@ async def test_a_client_goes_on_until_its_turn_to_drain(
     gateway: type[GatewayHarness],
 ) -> None:
     async with gateway(Lab()) as gw, gw.connect() as dev:
-        gw.gateway.api.after(
+        gw.api.after(
             0.1,
             lambda: dev.link.send_text(
                 b'{"svc":"lab","type":"echo","seq":7,"flags":4}'

@@ -278,12 +278,12 @@ async def test_a_timer_that_raises(gateway: type[GatewayHarness]) -> None:
         ticks.append(gw.clock.now())
         raise RuntimeError
 
-    async with gateway() as gw:
+    async with gateway(Lab()) as gw:
         gw.api.after(1, tick)
         timer = gw.api.every(1, tick)
         await gw.advance(3)
         assert ticks == [1, 1, 2, 3]
-        assert sum(gw.metrics.plugin_failures.values()) == 4
+        assert gw.metrics.plugin_failures == {("lab", "timer"): 4}
         timer.cancel()
         await gw.advance(3)
         assert len(ticks) == 4
@@ -295,10 +295,11 @@ async def test_a_coroutine_of_a_plugin_that_raises(
     async def fail() -> None:
         raise RuntimeError
 
-    async with gateway() as gw, gw.connect() as dev:
+    async with gateway(Lab()) as gw, gw.connect() as dev:
         gw.api.spawn(fail())
         await gw.settle()
-        assert "task_failed" in caplog.text
+        assert [record.msg for record in caplog.records] == ["plugin_failed"]
+        assert gw.metrics.plugin_failures == {("lab", "spawn"): 1}
         await dev.request("sys", "ping")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -45,7 +46,8 @@ class Bench:
 
     def say(self, *seqs: int, room: Named = LOBBY) -> bool:
         """Queue recoverable messages of a room."""
-        return all([self.backlog.add(chat(seq, room=room)) for seq in seqs])
+        kept = [self.backlog.add(chat(seq, room=room)) for seq in seqs]
+        return all(kept)
 
     def sent(self, limit: int = 1_000_000) -> list[Any]:
         """Everything, in the order in which it would be sent."""
@@ -176,8 +178,7 @@ def test_every_lane_that_waits_gets_its_floor() -> None:
     assert chats[0] <= per_floor + 1
     assert bulks[0] <= per_floor + 2
     assert all(
-        later - earlier <= per_floor + 2
-        for earlier, later in zip(chats[:8], chats[1:9], strict=True)
+        later - earlier <= per_floor + 2 for earlier, later in pairwise(chats[:9])
     )
     realtime = [one for one in order if one[3:5] == "rr"]
     assert realtime == sorted(realtime)

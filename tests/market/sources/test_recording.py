@@ -29,7 +29,8 @@ def quotes(items: list[Item]) -> list[Quote]:
 
 
 def bad_lines(items: list[Item]) -> list[str]:
-    return [str(item) for item in items if isinstance(item, BadLine)]
+    bad = [item for item in items if isinstance(item, BadLine)]
+    return [f"{item.where}: {item.reason}" for item in bad]
 
 
 def test_ndjson(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class ChatPlugin:
             clock, issues the same ids again.
     """
 
+    name = "chat"
     wsprism_api = 1
 
     def __init__(self, random: Random | None = None) -> None:
@@ -48,7 +49,7 @@ class ChatPlugin:
 
     def _open(self, tenant: str) -> ChatService:
         return ChatService(
-            self._gateway.config("chat"),
+            self._gateway.config,
             partial(self._gateway.history, tenant),
             self._ids.next,
         )

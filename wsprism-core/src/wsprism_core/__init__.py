@@ -1,6 +1,7 @@
 """wsPrism: one connection for messages that must arrive and signals that must be new.
 
-This page is the whole public API for plugin authors; everything else may change.
+This page and `wsprism_core.packets` are the whole public API for plugin authors;
+everything else may change.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from wsprism_core.actions import (
 )
 from wsprism_core.api import Gateway, Identity, Member, ServiceMissing, Session
 from wsprism_core.hookspecs import HOOK_API_VERSION, hookimpl
+from wsprism_core.logs import EventLog
 from wsprism_core.manifest import Inbound, Opcode, Outbound, RoomRule, Service
 from wsprism_core.protocol.envelope import Envelope
 from wsprism_core.protocol.errors import ProtocolError, WsPrismError
@@ -43,6 +45,7 @@ __all__ = (
     "Delivery",
     "Envelope",
     "ErrorCode",
+    "EventLog",
     "Gateway",
     "HotFrame",
     "HttpRequest",

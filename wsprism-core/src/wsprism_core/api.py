@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wsprism_core.actions import Actions
+from wsprism_core.logs import EventLog
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.realtime.clock import Timer
 
@@ -88,7 +89,19 @@ class Session(Protocol):
 
 
 class Gateway(Protocol):
-    """The gateway, as a plugin sees it; handed to `on_start` and `on_stop`."""
+    """The gateway, as one plugin sees it; handed to `on_start` and `on_stop`.
+
+    Each plugin is handed one of its own. Of sessions and rooms it knows those of this
+    gateway, not what another gateway on the same backplane holds.
+    """
+
+    @property
+    def config(self) -> Any:
+        """The plugin's validated section; None where it declares no model."""
+
+    @property
+    def log(self) -> EventLog:
+        """The plugin's own log, part of the gateway's, as `wsprism.plugins.NAME`."""
 
     def now(self) -> float:
         """Return seconds on a clock that never goes back."""
@@ -96,50 +109,49 @@ class Gateway(Protocol):
     def wall_ms(self) -> int:
         """Return milliseconds since 1970."""
 
-    def config(self, plugin: str) -> Any:
-        """Return the validated section of a plugin; None where it declares no model.
-
-        Args:
-            plugin: The entry point's name, which is also the section's.
-        """
-
-    def perform(self, actions: Actions, *, svc: str, tenant: str) -> None:
+    def perform(self, actions: Actions, *, tenant: str, svc: str | None = None) -> None:
         """Do what a service wants done outside of any message.
 
         `Reply`, `Ack` and a room left out have no meaning here.
 
         Args:
             actions: One, several or none.
-            svc: The service in whose name it is done.
             tenant: The tenant in which it is done.
+            svc: The plugin's service in whose name it is done; may be left out where it
+                owns just one.
 
         Raises:
-            ValueError: An action is incomplete or names an unknown type.
+            ValueError: An action is incomplete or names an unknown type, the service is
+                another plugin's, or it is left out where the plugin owns none or
+                several.
         """
 
     def after(self, seconds: float, work: Callable[[], None]) -> Timer:
         """Run `work` once, `seconds` from now or a little later.
 
-        What it raises is counted and logged, and goes no further.
+        What it raises is counted under the plugin's name and goes no further.
         """
 
     def every(self, seconds: float, work: Callable[[], None]) -> Timer:
         """Run `work` again and again; a late run is not made up for."""
 
     def spawn(self, work: Awaitable[None]) -> None:
-        """Run a coroutine beside the gateway until it ends or the gateway stops."""
+        """Run a coroutine beside the gateway until it ends or the gateway stops.
+
+        What it raises is counted under the plugin's name and goes no further.
+        """
 
     def tenants(self) -> Iterable[str]:
         """Return the ids of the tenants that are configured."""
 
     def session(self, session: str) -> Session | None:
-        """Return an open session by its id."""
+        """Return a session that is open on this gateway by its id."""
 
     def sessions_of(self, tenant: str, user: str) -> Iterable[Session]:
-        """Return the open sessions of a user, oldest first."""
+        """Return the open sessions of a user on this gateway, oldest first."""
 
     def members(self, tenant: str, room: str) -> Iterable[Member]:
-        """Return the members of a room, in the order of joining."""
+        """Return the members of a room on this gateway, in the order of joining."""
 
     def history(
         self,
@@ -151,6 +163,9 @@ class Gateway(Protocol):
         limit: int = 50,
     ) -> Sequence[Mapping[str, Any]]:
         """Return messages of recoverable types that a room has had, oldest first.
+
+        Only of a room with a member on this gateway: of any other nothing is returned,
+        even where the backplane still holds messages of it.
 
         Args:
             tenant: The tenant of the room.
@@ -172,4 +187,8 @@ class Gateway(Protocol):
         """
 
     def count(self, counter: str, amount: int = 1) -> None:
-        """Add to a counter that a manifest declared."""
+        """Add to a counter.
+
+        Raises:
+            ValueError: No manifest of the plugin declares it.
+        """

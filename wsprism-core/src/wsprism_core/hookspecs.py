@@ -22,7 +22,7 @@ counted under the plugin's name and goes no further.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pluggy
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from wsprism_core.actions import Actions
     from wsprism_core.api import Gateway, Identity, Session
     from wsprism_core.manifest import Service
+    from wsprism_core.options import RunOptions
     from wsprism_core.protocol.envelope import Envelope
     from wsprism_core.protocol.hotframe import HotFrame
     from wsprism_core.routes import Route
@@ -69,11 +70,12 @@ class HookSpecs:
         """Add plain HTTP routes (GET) to the gateway's port.
 
         Returns:
-            Routes; a path that is taken refuses to start.
+            Routes; a path that is taken, is `/v1/ws` or begins with no `/` refuses to
+            start, and so does an exception.
         """
 
     @hookspec
-    def register_transports(self, options: Any) -> Iterable[Transport] | None:
+    def register_transports(self, options: RunOptions) -> Iterable[Transport] | None:
         """Add transports beside WebSocket and TCP.
 
         Args:
@@ -105,7 +107,10 @@ class HookSpecs:
 
     @hookspec
     def on_stop(self, gateway: Gateway) -> Awaitable[None] | None:
-        """End: every session is closed. May be async; called in reverse order."""
+        """End: every session is closed. May be async; called in reverse order.
+
+        Not called where the plugin's `on_start` raised or was never reached.
+        """
 
     # ------------------------------------------------------- asked, may say no
     # The first answer that is not None decides.
@@ -135,7 +140,8 @@ class HookSpecs:
 
         Returns:
             True to let it, False to refuse it with `NOT_ALLOWED`, None to leave it to
-            the next plugin. When nobody decides, it may.
+            the next plugin. When nobody decides, it may. Anything else is a failure,
+            and a check that fails has not let it.
 
         Raises:
             ProtocolError: Refuse it with this error.
@@ -161,7 +167,11 @@ class HookSpecs:
 
     @hookspec
     def on_join(self, session: Session, room: str) -> Actions:
-        """A session has joined a room; `sys.joined` goes out after these actions."""
+        """A session has joined a room.
+
+        These actions are done first. `sys.joined` rides the control lane, though, and
+        so reaches the client before what these actions send on any other.
+        """
 
     @hookspec
     def on_message(
@@ -195,11 +205,17 @@ class HookSpecs:
 
     @hookspec
     def on_detach(self, session: Session) -> Actions:
-        """A session's connection dropped; it may resume within its window."""
+        """A session's connection dropped; it may resume within its window.
+
+        Not called by this version, which keeps no detached sessions.
+        """
 
     @hookspec
     def on_resume(self, session: Session) -> Actions:
-        """A detached session is back on a new connection."""
+        """A detached session is back on a new connection.
+
+        Not called by this version, which keeps no detached sessions.
+        """
 
     @hookspec
     def on_close(self, session: Session, code: int, reason: str) -> Actions:

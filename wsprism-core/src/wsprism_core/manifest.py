@@ -27,7 +27,7 @@ class RoomRule(StrEnum):
 
     #: The sender is a member of the room named, or else of its active room.
     MEMBER = "member"
-    #: A room may be named, and the sender need not be in it: whether it may do what it
+    #: A room may be named, and the sender need not be in it; whether it may do what it
     #: asks for there is for the service to find out.
     OPTIONAL = "optional"
     #: The message concerns no room; one that is named all the same is left out.

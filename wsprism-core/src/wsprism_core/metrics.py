@@ -35,7 +35,7 @@ class Metrics:
         self.errors: Counter[tuple[str, str]] = Counter()
         self.errors_silenced = 0
         self.handshakes: Counter[tuple[str, str]] = Counter()
-        self.closes: Counter[int] = Counter()
+        self.closes: Counter[int | str] = Counter()
         self.plugin_failures: Counter[tuple[str, str]] = Counter()
         self.plugin_counts: Counter[str] = Counter()
 
@@ -46,7 +46,7 @@ class Readings:
     Args:
         sessions: Open sessions by tenant.
         rooms: How many rooms have members here.
-        lanes: Per lane: messages out, conflated, dropped, overflowed.
+        lanes: Per lane: messages out, conflated, dropped, lost, overflowed.
         insecure: Switches that make the gateway less safe, and whether they are on.
     """
 
@@ -55,7 +55,7 @@ class Readings:
         *,
         sessions: Callable[[], dict[str, int]],
         rooms: Callable[[], int],
-        lanes: Callable[[], dict[str, tuple[int, int, int, int]]],
+        lanes: Callable[[], dict[str, tuple[int, int, int, int, int]]],
         insecure: Callable[[], dict[str, bool]],
     ) -> None:
         self.sessions = sessions
@@ -134,6 +134,7 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
             ("lane_messages_sent", "Messages handed to sockets"),
             ("lane_messages_conflated", "Messages replaced by a newer one"),
             ("lane_messages_dropped", "Volatile messages dropped at a bound"),
+            ("lane_messages_lost", "Recoverable messages told as a range instead"),
             ("lane_overflows", "Sessions closed because a lane was full"),
         )
     ):

@@ -271,12 +271,20 @@ def _check_lanes(one: _Owned, known: Sequence[str]) -> None:
 def _check_clashes(owned: Iterable[_Owned]) -> None:
     names: dict[str, _Owned] = {}
     ids: dict[int, _Owned] = {}
+    counters: dict[str, _Owned] = {}
     for one in owned:
         other = names.setdefault(one.service.name, one)
         if other is not one:
             raise ManifestError(
                 f"{one}: the name is taken by {other}; load only one of them"
             )
+        for counter in one.service.counters:
+            other = counters.setdefault(counter, one)
+            if other is not one:
+                raise ManifestError(
+                    f"{one}: counter {counter!r} is taken by {other}; "
+                    "rename one of them"
+                )
         if one.service.svc_id is None:
             continue
         other = ids.setdefault(one.service.svc_id, one)

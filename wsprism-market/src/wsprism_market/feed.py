@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from wsprism_core import Timer
+from wsprism_core import EventLog, Timer
 from wsprism_market.quotes import Quote
 from wsprism_market.sources.port import BadLine, Due, Item, Source
 
@@ -17,11 +16,13 @@ QUOTES_PER_TURN: Final = 64
 #: Seconds; a quote may be due further ahead than a timer reaches.
 LONGEST_WAIT: Final = 3_600.0
 
-logger = logging.getLogger(__name__)
-
 
 class Timing(Protocol):
     """What the feed needs of a gateway."""
+
+    @property
+    def log(self) -> EventLog:
+        """Where it says that the source has ended."""
 
     def now(self) -> float:
         """Return seconds on a clock that never goes back."""
@@ -102,7 +103,7 @@ class Feed:
 
     def _plan(self) -> None:
         if self._next is None:
-            logger.info("the source of quotes has ended")
+            self._timing.log.info("source_ended")
             return
         wait = self._began + self._next.at - self._timing.now()
         wait = min(max(0.0, wait), LONGEST_WAIT)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-
 from wsprism_core import Gateway
 from wsprism_market.board import Board
 from wsprism_market.config import MarketConfig
 from wsprism_market.feed import Feed
-from wsprism_market.manifest import BAD_LINES, MARKET, QUOTES, REFUSED_QUOTES
+from wsprism_market.manifest import BAD_LINES, QUOTES, REFUSED_QUOTES
 from wsprism_market.quotes import Quote
 from wsprism_market.service import MarketService
 from wsprism_market.sources import open_source
 from wsprism_market.sources.port import BadLine
 
 __all__ = ("Market",)
-
-logger = logging.getLogger(__name__)
 
 
 class Market:
@@ -73,19 +69,22 @@ class Market:
         for tenant, service in tuple(self._tenants.items()):
             actions = service.updated(update)
             if actions:
-                self._gateway.perform(actions, svc=MARKET.name, tenant=tenant)
+                self._gateway.perform(actions, tenant=tenant)
 
     def _refuse(self, quote: Quote) -> None:
         self._gateway.count(REFUSED_QUOTES)
         if not self._has_refused:
             # Once: there is one for every quote of every symbol too many.
             self._has_refused = True
-            logger.warning(
-                "no room for symbol %s, max_symbols is %d; further ones are counted",
-                quote.symbol,
-                self._config.max_symbols,
+            self._gateway.log.warning(
+                "no_room_for_symbol",
+                symbol=quote.symbol,
+                max_symbols=self._config.max_symbols,
+                further="counted",
             )
 
     def _skip(self, line: BadLine) -> None:
         self._gateway.count(BAD_LINES)
-        logger.warning("%s; skipped", line)
+        self._gateway.log.warning(
+            "bad_line_skipped", where=line.where, reason=line.reason
+        )

@@ -13,6 +13,7 @@ __all__ = ("MarketPlugin",)
 class MarketPlugin:
     """Market data on a gateway."""
 
+    name = "market"
     wsprism_api = 1
 
     @hookimpl
@@ -23,7 +24,7 @@ class MarketPlugin:
     @hookimpl
     def on_start(self, gateway: Gateway) -> None:
         """Begin to take quotes."""
-        self._market = Market(gateway, gateway.config("market"))
+        self._market = Market(gateway, gateway.config)
         self._market.start()
 
     @hookimpl

@@ -62,13 +62,19 @@ class MarketService:
         """Do what a client asks.
 
         Raises:
-            ProtocolError: `BAD_REQUEST` for a name that is neither symbol nor pattern,
+            ProtocolError: `BAD_REQUEST` for a name that is neither symbol nor pattern
+                or a type that is not market's,
                 `RESOURCE_EXHAUSTED` for too many; nothing has changed then.
         """
-        names: list[str] = message.data["symbols"]
-        if message.type == "subscribe":
-            return self._subscribe(session, names)
-        return self._unsubscribe(session, names)
+        match message.type:
+            case "subscribe":
+                return self._subscribe(session, message.data["symbols"])
+            case "unsubscribe":
+                return self._unsubscribe(session, message.data["symbols"])
+            case unknown:
+                raise ProtocolError(
+                    ErrorCode.BAD_REQUEST, f"market has no type {unknown!r}"
+                )
 
     def updated(self, update: Update) -> list[Action]:
         """Tell the tenant's sessions of a quote that is on the board now."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from wsprism_core.api import Identity
 from wsprism_core.dispatch import Function
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
+from wsprism_core.gateway.tasks import being_cancelled
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
 from wsprism_core.policy.limits import HandshakeLimiter
@@ -16,7 +16,7 @@ from wsprism_core.policy.origins import OriginPolicy
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.policy.tickets import development_user
 from wsprism_core.protocol.errors import ProtocolError
-from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.realtime.session import SessionRegistry
 from wsprism_core.transports.port import ConnectRequest, Refusal
 
@@ -88,14 +88,23 @@ class Admission:
         if wait is None:
             return None
         return Refusal(
-            429, CloseCode.TRY_AGAIN_LATER, "too many handshakes", retry_after=wait
+            429,
+            CloseCode.TRY_AGAIN_LATER,
+            "too many handshakes",
+            retry_after=wait,
+            code=ErrorCode.RATE_LIMITED,
         )
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
         """Judge the Origin headers of a handshake."""
         if self._origins.allows(origins):
             return None
-        return Refusal(403, CloseCode.POLICY_VIOLATION, "this origin may not connect")
+        return Refusal(
+            403,
+            CloseCode.POLICY_VIOLATION,
+            "this origin may not connect",
+            code=ErrorCode.NOT_ALLOWED,
+        )
 
     def before_ticket(self, request: ConnectRequest) -> Refusal | None:
         """Judge a connection whose ticket comes as its first message."""
@@ -173,6 +182,7 @@ class Admission:
                 CloseCode.TOO_MANY_SESSIONS,
                 "you have as many sessions as you may",
                 retry_after=RETRY_SECONDS,
+                code=ErrorCode.TOO_MANY_SESSIONS,
             )
         total = tenant.limits.max_sessions_total
         if total and self._sessions.in_tenant(tenant.id) >= total:
@@ -183,6 +193,7 @@ class Admission:
                     CloseCode.TRY_AGAIN_LATER,
                     "the tenant is full",
                     retry_after=RETRY_SECONDS,
+                    code=ErrorCode.RESOURCE_EXHAUSTED,
                 )
         return None
 
@@ -199,11 +210,16 @@ class Admission:
             try:
                 answer = authenticate(ticket, tenant.id, request)
                 identity = await answer if isinstance(answer, Awaitable) else answer
+                if not isinstance(identity, Identity | None):
+                    # Not what it is: that may hold the ticket.
+                    raise TypeError("it must return an Identity or None")
             except ProtocolError:
                 break
-            except (asyncio.CancelledError, *STOPS_THE_PROCESS):
+            except STOPS_THE_PROCESS:
                 raise
             except BaseException as error:
+                if being_cancelled():
+                    raise
                 # A check that failed has not passed.
                 self._failures.note(plugin, "authenticate", error)
                 break
@@ -214,8 +230,19 @@ class Admission:
         decided(verdict)
 
 
-_UNKNOWN_TENANT = Refusal(400, CloseCode.NOT_AUTHENTICATED, "unknown tenant")
-_BAD_TICKET = Refusal(401, CloseCode.NOT_AUTHENTICATED, "the ticket is not good")
+_UNKNOWN_TENANT = Refusal(
+    400, CloseCode.NOT_AUTHENTICATED, "unknown tenant", code=ErrorCode.AUTH_FAILED
+)
+_BAD_TICKET = Refusal(
+    401,
+    CloseCode.NOT_AUTHENTICATED,
+    "the ticket is not good",
+    code=ErrorCode.AUTH_FAILED,
+)
 _DRAINING = Refusal(
-    503, CloseCode.TRY_AGAIN_LATER, "draining", retry_after=RETRY_SECONDS
+    503,
+    CloseCode.TRY_AGAIN_LATER,
+    "draining",
+    retry_after=RETRY_SECONDS,
+    code=ErrorCode.RESOURCE_EXHAUSTED,
 )

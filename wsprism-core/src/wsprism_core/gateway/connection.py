@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from wsprism_core.api import Identity
 from wsprism_core.gateway.admission import Admission
 from wsprism_core.gateway.catalog import Catalog
+from wsprism_core.gateway.egress import Egress
+from wsprism_core.gateway.errors import error_data
 from wsprism_core.gateway.handlers import HandlerQueues
 from wsprism_core.gateway.ingress import Ingress
 from wsprism_core.gateway.sessions import SessionDesk
@@ -39,6 +40,8 @@ __all__ = ("Connection", "ConnectionParts")
 ERRORS_PER_SECOND = 10
 #: The time in which `max_strikes` undecodable messages close the connection, seconds.
 STRIKE_SECONDS = 10.0
+#: What a client is told that sends anything else before its ticket.
+AUTH_FIRST = "the first message must be sys.auth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,11 @@ class ConnectionParts:
     auth_timeout: float
     max_strikes: int
     max_async_queue: int
+
+    @property
+    def egress(self) -> Egress:
+        """What sends the core's own messages."""
+        return self.desk.egress
 
 
 class Connection:
@@ -84,6 +92,7 @@ class Connection:
         "_held",
         "_parts",
         "_queues",
+        "_refreshing",
         "_request",
         "_strikes",
         "link",
@@ -113,6 +122,7 @@ class Connection:
         self._auth_timer: Timer | None = None
         # What came while a ticket is being judged; reading is paused meanwhile.
         self._held: list[tuple[Callable[[bytes], None], bytes]] | None = None
+        self._refreshing = False
         self._closed = False
 
     # ---------------------------------------------------------------- beginning
@@ -130,22 +140,16 @@ class Connection:
         self.tenant = tenant
         self._bucket = tenant.connection_bucket(self._parts.clock.now())
         self.link.limit(tenant.limits.max_frame_bytes)
+        self._parts.admission.note_accept(self._request)
         self._parts.desk.open(self, identity, resume=self._request.resume, ref=ref)
 
     def _auth_timed_out(self) -> None:
-        self._turn_away(
-            ErrorCode.AUTH_FAILED, CloseCode.NOT_AUTHENTICATED, "no ticket came in time"
-        )
+        self._turn_away(_not_authenticated("no ticket came in time"))
 
     def _authenticate(self, message: Envelope) -> None:
         """Take the first message, which must bring the ticket."""
         if (message.svc, message.type) != ("sys", "auth"):
-            self._turn_away(
-                ErrorCode.AUTH_FAILED,
-                CloseCode.NOT_AUTHENTICATED,
-                "the first message must be sys.auth",
-                ref=message.seq,
-            )
+            self._turn_away(_not_authenticated(AUTH_FIRST, ref=message.seq))
             return
         data = message.data if isinstance(message.data, dict) else {}
         ticket, tenant = data.get("ticket"), data.get("tenant", self._request.tenant)
@@ -157,12 +161,12 @@ class Connection:
             and isinstance(resume, str | None)
             and (codec is None or self.link.use_codec(codec))
         ):
-            self._turn_away(
+            error = ProtocolError(
                 ErrorCode.BAD_REQUEST,
-                CloseCode.NOT_AUTHENTICATED,
                 "data needs a ticket; tenant, codec and resume are strings, if given",
                 ref=message.seq,
             )
+            self._turn_away(error)
             return
         self._request = ConnectRequest(
             transport=self._request.transport,
@@ -184,28 +188,29 @@ class Connection:
         if self._closed:
             return
         if isinstance(verdict, Refusal):
-            code = (
-                ErrorCode.TOO_MANY_SESSIONS
-                if verdict.close_code == CloseCode.TOO_MANY_SESSIONS
-                else ErrorCode.AUTH_FAILED
-                if verdict.close_code == CloseCode.NOT_AUTHENTICATED
-                else ErrorCode.RESOURCE_EXHAUSTED
+            wait = verdict.retry_after
+            error = ProtocolError(
+                verdict.code,
+                verdict.reason,
+                ref=ref,
+                retry_after_ms=None if wait is None else wait * 1000,
             )
-            self._turn_away(code, verdict.close_code, verdict.reason, ref=ref)
+            self._turn_away(error, verdict.close_code)
             return
         self.begin(*verdict, ref=ref)
         for take, payload in held:
             take(payload)
-        if not self._closed:
+        paused = self._queues is not None and self._queues.paused
+        if self.session is not None and not paused:
             self.link.resume_reading()
 
     def _turn_away(
-        self, code: ErrorCode, close_code: int, msg: str, *, ref: int | None = None
+        self, error: ProtocolError, close_code: int = CloseCode.NOT_AUTHENTICATED
     ) -> None:
         """Say why no session begins, and close."""
-        self._parts.admission.note_refusal(self._request, close_code, msg)
-        self._say_error(ProtocolError(code, msg, ref=ref))
-        self.link.close(close_code, msg)
+        self._parts.admission.note_refusal(self._request, close_code, error.msg)
+        self._say_error(error)
+        self.link.close(close_code, error.msg)
 
     # ------------------------------------------------------------- the receiver
 
@@ -224,11 +229,7 @@ class Connection:
             return
         if self.session is None:
             if not self._closed:
-                self._turn_away(
-                    ErrorCode.AUTH_FAILED,
-                    CloseCode.NOT_AUTHENTICATED,
-                    "the first message must be sys.auth",
-                )
+                self._turn_away(_not_authenticated(AUTH_FIRST))
             return
         try:
             frame = decode_hot_frame(payload)
@@ -299,9 +300,7 @@ class Connection:
             message = decode(payload)
         except ProtocolError as error:
             if self.session is None:
-                self._turn_away(
-                    error.code, CloseCode.NOT_AUTHENTICATED, error.msg, ref=error.ref
-                )
+                self._turn_away(error)
             else:
                 self.refuse(error, lane=0)
                 self._count_undelivered(error)
@@ -325,7 +324,11 @@ class Connection:
     def handlers(self) -> HandlerQueues:
         """Return the queues of messages that wait for async handlers."""
         if self._queues is None:
-            self._queues = HandlerQueues(self._parts.max_async_queue)
+            self._queues = HandlerQueues(
+                self._parts.max_async_queue,
+                pause=self.link.pause_reading,
+                resume=self.link.resume_reading,
+            )
         return self._queues
 
     def spend_token(self) -> None:
@@ -346,11 +349,18 @@ class Connection:
         """Take a new ticket for the session that is open.
 
         The ticket must be good for the same tenant and user.
+
+        Raises:
+            ProtocolError: The one before is still being judged.
         """
         session = self.session
         assert session is not None
+        if self._refreshing:
+            raise ProtocolError(ErrorCode.CONFLICT, "a refresh is under way")
+        self._refreshing = True
 
         def judged(identity: Identity | Refusal) -> None:
+            self._refreshing = False
             if self.session is not session:
                 return
             if isinstance(identity, Refusal) or identity.user != session.user:
@@ -383,7 +393,7 @@ class Connection:
             msg=error.msg,
             trace_id=trace_id,
         )
-        self._parts.desk.refuse(session, error, lane=lane, trace_id=trace_id)
+        self._parts.egress.refuse(session, error, lane=lane, trace_id=trace_id)
 
     def end(self, code: int, reason: str) -> None:
         """Close, behind what already waits and can be sent."""
@@ -427,12 +437,15 @@ class Connection:
     def _say_error(self, error: ProtocolError) -> None:
         """Send an error before there is a session and an outbox."""
         wire = self.link.wire
-        data: dict[str, Any] = {"code": str(error.code), "msg": error.msg}
         envelope = outbound(
             "sys",
             "error",
             ref=error.ref,
-            data=data,
+            data=error_data(error),
             trace_id=self._parts.new_trace_id(),
         )
         self.link.write(wire.frame_text(wire.codec.encode(envelope)))
+
+
+def _not_authenticated(msg: str, *, ref: int | None = None) -> ProtocolError:
+    return ProtocolError(ErrorCode.AUTH_FAILED, msg, ref=ref)

@@ -20,6 +20,7 @@ from wsprism_core.actions import (
     Reply,
 )
 from wsprism_core.gateway.catalog import Catalog
+from wsprism_core.gateway.errors import error_data
 from wsprism_core.protocol.envelope import outbound
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import encode_hot_frame
@@ -217,10 +218,14 @@ class Egress:
         self, session: Session, error: ProtocolError, *, lane: int, trace_id: str
     ) -> None:
         """Tell a sender that its message was refused."""
-        data: dict[str, Any] = {"code": str(error.code), "msg": error.msg}
-        if error.retry_after_ms is not None:
-            data["retry_after_ms"] = error.retry_after_ms
-        self.system(session, "error", data, ref=error.ref, trace_id=trace_id, lane=lane)
+        self.system(
+            session,
+            "error",
+            error_data(error),
+            ref=error.ref,
+            trace_id=trace_id,
+            lane=lane,
+        )
 
     def deliver(self, room: Room, publication: Publication, receipt: Receipt) -> None:
         """Send a publication to the members that are here.

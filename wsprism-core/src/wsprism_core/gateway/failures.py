@@ -36,7 +36,7 @@ class Failures:
     def guard(
         self, plugin: str, hook: str, function: Callable[P, T]
     ) -> Callable[P, T | None]:
-        """Return a function that notes what `function` raises, and returns None then."""
+        """Return a function that is None where `function` raises, and notes it."""
 
         def guarded(*args: P.args, **kwargs: P.kwargs) -> T | None:
             try:

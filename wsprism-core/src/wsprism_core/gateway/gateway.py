@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.backplane.port import Backplane
 from wsprism_core.config import Config, ConfigError, describe
-from wsprism_core.dispatch import Wrap, compile_each
+from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway.admission import Admission
 from wsprism_core.gateway.builtin import Builtin
 from wsprism_core.gateway.catalog import Catalog
@@ -20,26 +19,29 @@ from wsprism_core.gateway.checks import compile_checks
 from wsprism_core.gateway.connection import ConnectionParts
 from wsprism_core.gateway.drain import Drain
 from wsprism_core.gateway.egress import Egress
-from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
+from wsprism_core.gateway.failures import Failures
 from wsprism_core.gateway.heartbeat import Heartbeat
 from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.host import GatewayHost
-from wsprism_core.gateway.http import HttpRoutes
+from wsprism_core.gateway.http import HttpRoutes, RouteError
 from wsprism_core.gateway.ingress import Ingress
-from wsprism_core.gateway.plugin_api import PluginGateway
+from wsprism_core.gateway.observers import observe_with
+from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, Readings, render
-from wsprism_core.plugins import PluginSet
+from wsprism_core.plugins import PluginError, PluginSet
 from wsprism_core.policy.limits import HandshakeLimiter
 from wsprism_core.policy.origins import OriginPolicy
 from wsprism_core.policy.tenant import Tenant
+from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import SessionRegistry
+from wsprism_core.routes import Route
 from wsprism_core.routing import build_routes
 from wsprism_core.transports.port import Host, Transport, TransportTimeouts
 
@@ -67,7 +69,8 @@ class Gateway:
     Raises:
         ManifestError: The services clash.
         ConfigError: A plugin's section is wrong, or belongs to no plugin.
-        RouteError: Two plugins answer the same path.
+        PluginError: A plugin's `register_routes` raised, or returned no routes.
+        RouteError: Two plugins answer the same path, or a path cannot be had.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Gateway:
         self._tasks = Tasks(self._log)
         failures = Failures(self.metrics)
         tenants = {tenant.id: Tenant(tenant, clock.now()) for tenant in config.tenants}
-        routes = build_routes(plugins, _isolate(failures, self._tasks))
+        routes = build_routes(plugins, observe_with(failures, self._tasks.spawn))
         services = [route.service for route in routes.services.values()]
         catalog = Catalog(services, routes.lanes)
         self.delivery = DeliveryEngine(clock, routes.lanes, self._slow_consumer)
@@ -170,13 +173,7 @@ class Gateway:
         http = HttpRoutes(
             draining=lambda: self._admission.draining,
             metrics=self._render_metrics,
-            routes=[
-                (plugin, route)
-                for plugin, register in compile_each(
-                    plugins.hook("register_routes")
-                ).items()
-                for route in register() or ()
-            ],
+            routes=_plugin_routes(plugins),
             failures=failures,
         )
         self.host: Host = GatewayHost(
@@ -184,9 +181,9 @@ class Gateway:
             http,
             TransportTimeouts(handshake=settings.handshake_timeout_ms / 1000),
         )
-        self.api = PluginGateway(
+        self._configs = _plugin_configs(config, plugins)
+        self._api_parts = ApiParts(
             clock=clock,
-            configs=_plugin_configs(config, plugins),
             egress=egress,
             routes=routes,
             tenants=tenants,
@@ -196,6 +193,9 @@ class Gateway:
             failures=failures,
             spawn=self._tasks.spawn,
         )
+        self._apis: dict[str, PluginGateway] = {}
+        # Plugins that have begun, and so are to be ended.
+        self._begun: set[str] = set()
         self._heartbeat = Heartbeat(
             self._desk,
             self.delivery,
@@ -223,8 +223,16 @@ class Gateway:
         """
         await self._backplane.start()
         try:
-            for start in compile_each(self.plugins.hook("on_start")).values():
-                await _maybe_await(start(self.api))
+            for plugin, start in compile_each(self.plugins.hook("on_start")).items():
+                self._begun.add(plugin)
+                try:
+                    await _maybe_await(start(self.api_of(plugin)))
+                except Exception:
+                    # Interrupted, it is ended; what failed has begun nothing.
+                    self._begun.discard(plugin)
+                    raise
+            # Those that had nothing to begin.
+            self._begun.update(info.name for info in self.plugins.loaded)
             self._heartbeat.start()
             for transport in self.transports:
                 await transport.start(self.host)
@@ -238,19 +246,37 @@ class Gateway:
         await self._drain.run()
 
     async def stop(self) -> None:
-        """Close what is left, stop the plugins in reverse order, and end."""
+        """Close what is left, stop the plugins in reverse order, and end.
+
+        A plugin whose `on_start` raised or was never reached is not stopped.
+        """
         self._admission.draining = True
         for transport in self.transports:
             await transport.stop()
         self._heartbeat.stop()
         stops = compile_each(self.plugins.hook("on_stop"))
         for plugin, stop in reversed(stops.items()):
+            if plugin not in self._begun:
+                continue
             try:
-                await _maybe_await(stop(self.api))
+                await _maybe_await(stop(self.api_of(plugin)))
             except Exception as error:
                 self._log.error("on_stop_failed", plugin=plugin, exc=error)
+        self._begun.clear()
         await self._tasks.cancel()
         await self._backplane.stop()
+
+    def api_of(self, plugin: str) -> PluginGateway:
+        """Return the gateway as a plugin sees it.
+
+        Args:
+            plugin: Its name; one that is not loaded owns nothing.
+        """
+        api = self._apis.get(plugin)
+        if api is None:
+            api = PluginGateway(self._api_parts, plugin, self._configs.get(plugin))
+            self._apis[plugin] = api
+        return api
 
     def _slow_consumer(self, session: Any) -> None:
         self._desk.cut_slow_consumer(session)
@@ -264,6 +290,7 @@ class Gateway:
                     counters.messages_out,
                     counters.conflated,
                     counters.dropped,
+                    counters.lost,
                     counters.overflowed,
                 )
                 for lane, counters in zip(
@@ -333,32 +360,38 @@ def _plugin_configs(config: Config, plugins: PluginSet) -> dict[str, Any]:
     return configs
 
 
-def _isolate(failures: Failures, tasks: Tasks) -> Wrap:
-    """Return a transform that keeps an observer's failure to itself."""
+def _plugin_routes(plugins: PluginSet) -> list[tuple[str, Route]]:
+    """Return the routes of all plugins, each with its plugin's name.
 
-    def wrap(plugin: str, function: Any) -> Any:
-        async def finish(result: Awaitable[Any]) -> None:
-            try:
-                await result
-            except (asyncio.CancelledError, *STOPS_THE_PROCESS):
-                raise
-            except BaseException as error:
-                failures.note(plugin, "observe", error)
-
-        def isolated(*args: Any) -> None:
-            try:
-                result = function(*args)
-            except STOPS_THE_PROCESS:
-                raise
-            except BaseException as error:
-                failures.note(plugin, "observe", error)
-                return
-            if isinstance(result, Awaitable):
-                tasks.spawn(finish(result))
-
-        return isolated
-
-    return wrap
+    Raises:
+        PluginError: A plugin's hook raised, or returned something else.
+        RouteError: No request could come for a path.
+    """
+    found = []
+    for plugin, register in compile_each(plugins.hook("register_routes")).items():
+        try:
+            routes = tuple(register() or ())
+        except Exception as error:
+            raise PluginError(
+                f"plugin {plugin!r}: its register_routes failed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        for route in routes:
+            if not isinstance(route, Route):
+                raise PluginError(
+                    f"plugin {plugin!r}: register_routes returned {route!r}, "
+                    "not a Route"
+                )
+            if not route.path.startswith("/"):
+                raise RouteError(
+                    f"plugin {plugin!r}: the path {route.path!r} begins with no '/'"
+                )
+            if route.path == WEBSOCKET_PATH:
+                raise RouteError(
+                    f"plugin {plugin!r}: the path {route.path} is the WebSocket's"
+                )
+            found.append((plugin, route))
+    return found
 
 
 async def _maybe_await(result: Any) -> None:

@@ -2,7 +2,8 @@
 
 A plain handler runs in the turn that brought its message. An `async def` handler runs
 as a task; what the same session sends to the same service meanwhile waits behind it, up
-to a bound. Nothing else of that session waits.
+to a bound. Nothing else of that session waits, until all that is held for its handlers
+comes to so many bytes that no more is read from it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from wsprism_core.actions import Actions
+from wsprism_core.gateway.failures import STOPS_THE_PROCESS
+from wsprism_core.gateway.tasks import being_cancelled
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 
-__all__ = ("HandlerQueues", "Job")
+__all__ = ("MAX_BYTES", "HandlerQueues", "Job")
+
+#: How much one session's handlers may hold before its reading pauses, in bytes.
+MAX_BYTES = 1024 * 1024
 
 #: Starts a handler; what it returns may have to be awaited.
 Start: TypeAlias = Callable[[], Awaitable[Actions] | Actions]
@@ -30,13 +36,15 @@ class Job:
     Args:
         start: Calls the handler.
         finish: Called with its result or its exception, unless it was dropped.
+        size: The length of the message in bytes.
     """
 
-    __slots__ = ("finish", "start")
+    __slots__ = ("finish", "size", "start")
 
-    def __init__(self, start: Start, finish: Finish) -> None:
+    def __init__(self, start: Start, finish: Finish, size: int = 0) -> None:
         self.start = start
         self.finish = finish
+        self.size = size
 
 
 class HandlerQueues:
@@ -44,12 +52,40 @@ class HandlerQueues:
 
     Args:
         bound: How many may wait for one service.
+        pause: Stops the reading from the client; called when a message takes what is
+            held, under way or waiting, over `max_bytes`.
+        resume: Goes on reading; called when it is over no more.
+        max_bytes: How much may be held for all services together, in bytes.
+
+    Attributes:
+        paused: Whether the reading is stopped.
     """
 
-    __slots__ = ("_bound", "_tasks", "_waiting")
+    __slots__ = (
+        "_bound",
+        "_held",
+        "_max_bytes",
+        "_pause",
+        "_resume",
+        "_tasks",
+        "_waiting",
+        "paused",
+    )
 
-    def __init__(self, bound: int) -> None:
+    def __init__(
+        self,
+        bound: int,
+        *,
+        pause: Callable[[], None],
+        resume: Callable[[], None],
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
         self._bound = bound
+        self._pause = pause
+        self._resume = resume
+        self._max_bytes = max_bytes
+        self._held = 0
+        self.paused = False
         self._waiting: dict[str, deque[Job]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -66,28 +102,44 @@ class HandlerQueues:
         if svc not in self._tasks:
             self._waiting[svc] = deque()
             self._tasks[svc] = asyncio.ensure_future(self._work(svc, job))
-            return
-        waiting = self._waiting[svc]
-        if len(waiting) >= self._bound:
-            raise ProtocolError(
-                ErrorCode.RESOURCE_EXHAUSTED, "too many messages wait for this service"
-            )
-        waiting.append(job)
+        else:
+            waiting = self._waiting[svc]
+            if len(waiting) >= self._bound:
+                raise ProtocolError(
+                    ErrorCode.RESOURCE_EXHAUSTED,
+                    "too many messages wait for this service",
+                )
+            waiting.append(job)
+        self._held += job.size
+        if self._held > self._max_bytes and not self.paused:
+            self.paused = True
+            self._pause()
 
     def drop(self) -> None:
         """Forget what waits and cancel what is under way: the session is over."""
         tasks, self._tasks = self._tasks, {}
+        # A handler that has ended its own session still holds its queue.
+        for waiting in self._waiting.values():
+            waiting.clear()
         self._waiting = {}
+        self.paused = False
         for task in tasks.values():
             task.cancel()
 
     async def _work(self, svc: str, first: Job) -> None:
         waiting = self._waiting[svc]
-        await _run(first)
+        await self._do(first)
         while waiting:
-            await _run(waiting.popleft())
+            await self._do(waiting.popleft())
         if self._waiting.get(svc) is waiting:
             del self._waiting[svc], self._tasks[svc]
+
+    async def _do(self, job: Job) -> None:
+        await _run(job)
+        self._held -= job.size
+        if self.paused and self._held <= self._max_bytes:
+            self.paused = False
+            self._resume()
 
 
 async def _run(job: Job) -> None:
@@ -96,13 +148,10 @@ async def _run(job: Job) -> None:
     try:
         result = job.start()
         actions = await result if isinstance(result, Awaitable) else result
-    except (KeyboardInterrupt, SystemExit):
+    except STOPS_THE_PROCESS:
         raise
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        failure = error
     except BaseException as error:
+        if being_cancelled():
+            raise
         failure = error
     job.finish(actions, failure)

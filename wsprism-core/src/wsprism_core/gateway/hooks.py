@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, cast
 
-from wsprism_core.actions import Actions
+from wsprism_core.actions import (
+    Ack,
+    Action,
+    Actions,
+    Broadcast,
+    BroadcastFrame,
+    Push,
+    PushFrame,
+    Reply,
+)
 from wsprism_core.dispatch import Function, compile_hook
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
@@ -17,13 +26,16 @@ from wsprism_core.realtime.session import Session
 
 __all__ = ("EventHooks",)
 
+#: What is sent in the name of a service; the other actions are done in nobody's.
+_SENT: Final = (Ack, Broadcast, BroadcastFrame, Push, PushFrame, Reply)
+
 
 class EventHooks:
     """Hooks that fan out, and those that may say no.
 
     What an event hook raises is counted under its plugin and reaches nobody. What it
     returns is performed in the name of the plugin's service, once every plugin was
-    called.
+    called; a plugin without one may still join, leave and kick.
 
     Args:
         plugins: Whose hooks.
@@ -42,8 +54,10 @@ class EventHooks:
         self._services = services
         self._egress = egress
         self._failures = failures
-        self._check_join = self._compile_check(plugins, "check_join")
-        self._check_message = self._compile_check(plugins, "check_message")
+        self._check_join = self._compile_check(plugins, "check_join", _judge_join)
+        self._check_message = self._compile_check(
+            plugins, "check_message", _judge_message
+        )
         self._open = self._compile_event(plugins, "on_open")
         self._join = self._compile_event(plugins, "on_join")
         self._leave = self._compile_event(plugins, "on_leave")
@@ -65,15 +79,12 @@ class EventHooks:
         Raises:
             ProtocolError: It may not.
         """
+        seq, flags = message.seq, message.flags
         rewritten: Envelope | None = self._check_message(session, message)
         if rewritten is None:
-            return message
-        if (rewritten.svc, rewritten.type) != (message.svc, message.type):
-            error = ValueError("a rewritten message keeps its svc and type")
-            self._failures.note("check_message", "check_message", error)
-            raise _check_failed()
+            rewritten = message
         # It is still the same message to its sender, who waits for one answer to it.
-        rewritten.seq, rewritten.flags = message.seq, message.flags
+        rewritten.seq, rewritten.flags = seq, flags
         return rewritten
 
     def on_open(self, session: Session) -> None:
@@ -92,13 +103,23 @@ class EventHooks:
         """A session is over."""
         self._perform(self._close(session, code, reason), session.tenant)
 
-    def _compile_check(self, plugins: PluginSet, name: str) -> Function:
-        """Compile a hook that may say no; where it fails, the answer is no."""
+    def _compile_check(
+        self, plugins: PluginSet, name: str, judge: Callable[[Function], Function]
+    ) -> Function:
+        """Compile a hook that may say no; where it fails, the answer is no.
+
+        Args:
+            plugins: Whose hooks.
+            name: The hook.
+            judge: Makes a function that raises where an answer is none.
+        """
 
         def guard(plugin: str, function: Function) -> Function:
+            judged = judge(function)
+
             def guarded(*args: Any) -> Any:
                 try:
-                    return function(*args)
+                    return judged(*args)
                 except (ProtocolError, *STOPS_THE_PROCESS):
                     raise
                 except BaseException as error:
@@ -112,21 +133,10 @@ class EventHooks:
 
     def _compile_event(self, plugins: PluginSet, name: str) -> Function:
         """Compile a hook that fans out; a plugin's failure stays its own."""
-
-        def guard(plugin: str, function: Function) -> Function:
-            def guarded(*args: Any) -> Any:
-                try:
-                    return function(*args)
-                except STOPS_THE_PROCESS:
-                    raise
-                except BaseException as error:
-                    self._failures.note(plugin, name, error)
-                    return None
-
-            return guarded
+        guard = self._failures.guard
 
         def attribute(plugin: str, function: Function) -> Function:
-            call = guard(plugin, function)
+            call = guard(plugin, name, function)
 
             def attributed(*args: Any) -> tuple[str, Actions] | None:
                 actions = call(*args)
@@ -134,7 +144,7 @@ class EventHooks:
 
             return attributed
 
-        return guard("a wrapper", compile_hook(plugins.hook(name), attribute))
+        return guard("a wrapper", name, compile_hook(plugins.hook(name), attribute))
 
     def _perform(self, results: list[tuple[str, Actions]] | None, tenant: str) -> None:
         if results:
@@ -142,12 +152,56 @@ class EventHooks:
 
     def _perform_now(self, results: list[tuple[str, Actions]], tenant: str) -> None:
         for plugin, actions in results:
-            try:
-                self._egress.perform(actions, self._services[plugin], tenant)
-            except STOPS_THE_PROCESS:
-                raise
-            except BaseException as error:
-                self._failures.note(plugin, "actions", error)
+            self._failures.guard(plugin, "actions", self._act)(plugin, actions, tenant)
+
+    def _act(self, plugin: str, actions: Actions, tenant: str) -> None:
+        svc = self._services.get(plugin)
+        if svc is None:
+            self._egress.perform(_without_service(actions), "", tenant)
+        else:
+            self._egress.perform(actions, svc, tenant)
+
+
+def _judge_join(function: Function) -> Function:
+    def judged(session: Session, room: str) -> bool | None:
+        answer = function(session, room)
+        if answer is None or isinstance(answer, bool):
+            return answer
+        raise TypeError(f"check_join returned {type(answer).__name__}, not a bool")
+
+    return judged
+
+
+def _judge_message(function: Function) -> Function:
+    def judged(session: Session, message: Envelope) -> Envelope | None:
+        kind = message.svc, message.type
+        answer = function(session, message)
+        if answer is not None and not isinstance(answer, Envelope):
+            wrong = type(answer).__name__
+            raise TypeError(f"check_message returned {wrong}, not an Envelope")
+        # What was changed in place counts as well.
+        passed = message if answer is None else answer
+        if (passed.svc, passed.type) != kind:
+            raise ValueError("a rewritten message keeps its svc and type")
+        return answer
+
+    return judged
+
+
+def _without_service(actions: Actions) -> Iterator[Action]:
+    """Yield actions of a plugin that owns no service.
+
+    Raises:
+        ValueError: One would send something.
+    """
+    several = isinstance(actions, Iterable)
+    for action in cast("Iterable[Action]", actions if several else (actions,)):
+        if isinstance(action, _SENT):
+            raise ValueError(
+                f"{type(action).__name__} is sent in the name of a service, "
+                "and this plugin owns none"
+            )
+        yield action
 
 
 def _check_failed() -> ProtocolError:

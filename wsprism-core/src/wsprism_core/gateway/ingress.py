@@ -124,7 +124,7 @@ class Ingress:
             # What a service broadcasts without naming a room goes to no stranger's.
             room=message.room if kind.room is RoomRule.MEMBER else None,
         )
-        self._hand_over(connection, route, message, origin)
+        self._hand_over(connection, route, message, origin, size)
 
     def frame(self, connection: Connection, frame: HotFrame) -> None:
         """Take a hot frame to its owner.
@@ -183,6 +183,7 @@ class Ingress:
         route: ServiceRoute,
         message: Envelope,
         origin: Origin,
+        size: int,
     ) -> None:
         """Call the owner of a text message, now or behind those before it."""
         session, svc = origin.session, route.service.name
@@ -197,7 +198,7 @@ class Ingress:
                 connection.refuse(error, lane=origin.lane)
 
         if route.is_async or connection.handlers_busy(svc):
-            job = Job(lambda: handle(session, message), finish)
+            job = Job(lambda: handle(session, message), finish, size)
             connection.handlers().submit(svc, job)
             return
         actions: Actions = None
@@ -207,7 +208,7 @@ class Ingress:
             if isinstance(result, Awaitable):
                 # A plain function that returns an awaitable, such as a partial.
                 awaitable = result
-                connection.handlers().submit(svc, Job(lambda: awaitable, finish))
+                connection.handlers().submit(svc, Job(lambda: awaitable, finish, size))
                 return
             actions = result
         except STOPS_THE_PROCESS:

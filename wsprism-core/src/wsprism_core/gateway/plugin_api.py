@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from wsprism_core.actions import Actions
 from wsprism_core.api import Member, ServiceMissing, Session
 from wsprism_core.gateway.egress import Egress
-from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
+from wsprism_core.gateway.failures import Failures
+from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.realtime.clock import Clock, Timer
@@ -16,87 +19,102 @@ from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import SessionRegistry
 from wsprism_core.routing import Routes
 
-__all__ = ("PluginGateway",)
+__all__ = ("ApiParts", "PluginGateway")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    """What the gateways of all plugins are made of."""
+
+    clock: Clock
+    egress: Egress
+    routes: Routes
+    tenants: Mapping[str, Tenant]
+    sessions: SessionRegistry
+    rooms: RoomRegistry
+    metrics: Metrics
+    failures: Failures
+    spawn: Callable[[Awaitable[None]], None]
 
 
 class PluginGateway:
-    """What plugins may ask of the gateway; see `wsprism_core.api.Gateway`."""
+    """What one plugin may ask of the gateway; see `wsprism_core.api.Gateway`.
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        configs: Mapping[str, Any],
-        egress: Egress,
-        routes: Routes,
-        tenants: Mapping[str, Tenant],
-        sessions: SessionRegistry,
-        rooms: RoomRegistry,
-        metrics: Metrics,
-        failures: Failures,
-        spawn: Callable[[Awaitable[None]], None],
-    ) -> None:
-        self._clock = clock
-        self._configs = configs
-        self._egress = egress
-        self._routes = routes
-        self._tenants = tenants
-        self._sessions = sessions
-        self._rooms = rooms
-        self._metrics = metrics
-        self._failures = failures
-        self._spawn = spawn
-        self._counters = {
-            name
-            for route in routes.services.values()
-            for name in route.service.counters
-        }
+    Args:
+        parts: What it is made of.
+        plugin: The plugin's name.
+        config: Its validated section.
+    """
+
+    def __init__(self, parts: ApiParts, plugin: str, config: Any) -> None:
+        self._parts = parts
+        self._plugin = plugin
+        self._config = config
+        self._log = EventLog(f"plugins.{plugin}")
+        own = [
+            route.service
+            for route in parts.routes.services.values()
+            if route.plugin == plugin
+        ]
+        self._services = tuple(service.name for service in own)
+        self._counters = {name for service in own for name in service.counters}
+
+    @property
+    def config(self) -> Any:
+        """The plugin's validated section."""
+        return self._config
+
+    @property
+    def log(self) -> EventLog:
+        """The plugin's own log."""
+        return self._log
 
     def now(self) -> float:
         """Return seconds on a clock that never goes back."""
-        return self._clock.now()
+        return self._parts.clock.now()
 
     def wall_ms(self) -> int:
         """Return milliseconds since 1970."""
-        return self._clock.wall_ms()
+        return self._parts.clock.wall_ms()
 
-    def config(self, plugin: str) -> Any:
-        """Return the validated section of a plugin."""
-        return self._configs.get(plugin)
-
-    def perform(self, actions: Actions, *, svc: str, tenant: str) -> None:
+    def perform(self, actions: Actions, *, tenant: str, svc: str | None = None) -> None:
         """Do what a service wants done outside of any message."""
-        self._egress.perform(actions, svc, tenant)
+        self._parts.egress.perform(actions, self._service(svc), tenant)
 
     def after(self, seconds: float, work: Callable[[], None]) -> Timer:
         """Run `work` once."""
-        return self._clock.after(seconds, lambda: self._run(work))
+        return self._parts.clock.after(seconds, self._guarded(work))
 
     def every(self, seconds: float, work: Callable[[], None]) -> Timer:
         """Run `work` again and again."""
         if seconds <= 0:
             raise ValueError("seconds must be more than 0")
-        return _Repeating(self._clock, seconds, lambda: self._run(work))
+        return _Repeating(self._parts.clock, seconds, self._guarded(work))
 
     def spawn(self, work: Awaitable[None]) -> None:
         """Run a coroutine beside the gateway."""
-        self._spawn(work)
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._ended)
+        # Gathered, its failure is told once, here; cancelled with the gateway, it is
+        # cancelled even where it has not begun.
+        held = asyncio.gather(task, return_exceptions=True)
+        self._parts.spawn(cast("Awaitable[None]", held))
 
     def tenants(self) -> Iterable[str]:
         """Return the ids of the tenants that are configured."""
-        return tuple(self._tenants)
+        return tuple(self._parts.tenants)
 
     def session(self, session: str) -> Session | None:
         """Return an open session by its id."""
-        return self._sessions.get(session)
+        return self._parts.sessions.get(session)
 
     def sessions_of(self, tenant: str, user: str) -> Iterable[Session]:
         """Return the open sessions of a user, oldest first."""
-        return self._sessions.of_user(tenant, user)
+        return self._parts.sessions.of_user(tenant, user)
 
     def members(self, tenant: str, room: str) -> Iterable[Member]:
         """Return the members of a room, in the order of joining."""
-        found = self._rooms.get(tenant, room)
+        found = self._parts.rooms.get(tenant, room)
         if found is None:
             return ()
         return tuple(
@@ -113,14 +131,14 @@ class PluginGateway:
         limit: int = 50,
     ) -> Sequence[Mapping[str, Any]]:
         """Return messages of recoverable types that a room has had."""
-        found = self._rooms.get(tenant, room)
+        found = self._parts.rooms.get(tenant, room)
         if found is None:
             return ()
         return found.channel.history(before=before, after=after, limit=limit)
 
     def call(self, service: str, function: str, *args: Any, **kwargs: Any) -> Any:
         """Call a function that another service offers."""
-        route = self._routes.services.get(service)
+        route = self._parts.routes.services.get(service)
         offered = None if route is None else route.service.offers.get(function)
         if offered is None:
             raise ServiceMissing(service, function)
@@ -129,17 +147,34 @@ class PluginGateway:
     def count(self, counter: str, amount: int = 1) -> None:
         """Add to a counter that a manifest declared."""
         if counter not in self._counters:
-            raise ValueError(f"no manifest declares the counter {counter!r}")
-        self._metrics.plugin_counts[counter] += amount
+            raise ValueError(
+                f"no manifest of plugin {self._plugin!r} declares {counter!r}"
+            )
+        self._parts.metrics.plugin_counts[counter] += amount
 
-    def _run(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except STOPS_THE_PROCESS:
-            raise
-        except BaseException as error:
-            plugin = getattr(work, "__module__", "") or "?"
-            self._failures.note(plugin, "timer", error)
+    def _service(self, name: str | None) -> str:
+        """Return the service in whose name something is done.
+
+        Raises:
+            ValueError: It is another plugin's, or nobody can tell which is meant.
+        """
+        if name is None:
+            if len(self._services) != 1:
+                raise ValueError(
+                    f"plugin {self._plugin!r} owns {len(self._services)} services; "
+                    "say which by svc"
+                )
+            return self._services[0]
+        if name not in self._services:
+            raise ValueError(f"service {name!r} is none of plugin {self._plugin!r}")
+        return name
+
+    def _guarded(self, work: Callable[[], None]) -> Callable[[], None]:
+        return self._parts.failures.guard(self._plugin, "timer", work)
+
+    def _ended(self, task: asyncio.Future[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._parts.failures.note(self._plugin, "spawn", error)
 
 
 class _Repeating:

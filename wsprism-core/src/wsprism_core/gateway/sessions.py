@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from wsprism_core.api import Identity
 from wsprism_core.gateway.egress import Egress
@@ -11,15 +11,20 @@ from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
-from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.session import Session, SessionRegistry
+from wsprism_core.transports.port import NO_CLOSE_FRAME
 
 if TYPE_CHECKING:
     from wsprism_core.gateway.connection import Connection
 
 __all__ = ("SessionDesk",)
+
+#: What a close without a code counts as (RFC 6455, 7.1.5).
+_NO_CODE_GIVEN: Final = 1005
+#: The close codes that are counted one by one; a peer may send any other number.
+_COUNTED_CODES: Final = frozenset({*CloseCode, _NO_CODE_GIVEN, NO_CLOSE_FRAME})
 
 
 class SessionDesk:
@@ -35,6 +40,9 @@ class SessionDesk:
         new_trace_id: Returns an id for support and logs.
         ping_interval: Seconds between pings, told to clients.
         service_ids: Every service with its id for hot frames, told to clients.
+
+    Attributes:
+        egress: What sends the core's own messages.
     """
 
     def __init__(
@@ -53,7 +61,7 @@ class SessionDesk:
         self._sessions = sessions
         self._rooms = rooms
         self._delivery = delivery
-        self._egress = egress
+        self.egress = egress
         self._hooks = hooks
         self._metrics = metrics
         self._new_trace_id = new_trace_id
@@ -110,19 +118,13 @@ class SessionDesk:
             "services": self._service_ids,
             **extra,
         }
-        self._egress.system(
+        self.egress.system(
             session, "authed", data, ref=ref, trace_id=self._new_trace_id()
         )
 
-    def refuse(
-        self, session: Session, error: ProtocolError, *, lane: int, trace_id: str
-    ) -> None:
-        """Tell a sender that its message was refused."""
-        self._egress.refuse(session, error, lane=lane, trace_id=trace_id)
-
     def kick(self, session: Session, code: int, reason: str) -> None:
         """End a session, told why before the close."""
-        self._egress.system(session, "kicked", {"reason": reason})
+        self.egress.system(session, "kicked", {"reason": reason})
         self.end(session, code, reason)
 
     def end(self, session: Session, code: int, reason: str) -> None:
@@ -143,7 +145,7 @@ class SessionDesk:
         self._sessions.remove(session)
         session.outbox.close()
         self._rooms.leave_all(session)
-        self._metrics.closes[code] += 1
+        self._metrics.closes[code if code in _COUNTED_CODES else "other"] += 1
         self._log.info(
             "session_closed",
             sid=session.id,

@@ -7,7 +7,13 @@ from collections.abc import Awaitable
 
 from wsprism_core.logs import EventLog
 
-__all__ = ("Tasks",)
+__all__ = ("Tasks", "being_cancelled")
+
+
+def being_cancelled() -> bool:
+    """Whether the running task itself is cancelled, and not what it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Tasks:

@@ -2,8 +2,8 @@
 
 Here the delivery classes differ. The latest replaces its elder of the same key, in
 place. The volatile ring drops its oldest and says so. The reliable waits; at the lane's
-bound, what waits of a recoverable room gives way to one `sys.lost` with its range, which
-the client can fetch. What is pulled is computed when the socket can take it.
+bound, what waits of a recoverable room gives way to one `sys.lost` with its range,
+which the client can fetch. What is pulled is computed when the socket can take it.
 
 Lanes are served in strict order but for a floor: a lane that waits gets one message for
 each 64 KiB sent above it, so that nothing starves.

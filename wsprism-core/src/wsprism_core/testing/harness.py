@@ -103,8 +103,9 @@ class GatewayHarness:
 
     @property
     def api(self) -> PluginGateway:
-        """The gateway as its plugins see it."""
-        return self.gateway.api
+        """The gateway as the first of its plugins sees it."""
+        loaded = self.gateway.plugins.loaded
+        return self.gateway.api_of(loaded[0].name if loaded else "")
 
     @property
     def metrics(self) -> Metrics:

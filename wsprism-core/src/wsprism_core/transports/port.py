@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from wsprism_core.protocol.layout import ErrorCode
 from wsprism_core.realtime.wire import Wire
 
 __all__ = (
@@ -45,13 +46,15 @@ class Refusal:
         status: The HTTP status where the transport speaks HTTP.
         close_code: The close code where it does not.
         reason: One line for people; never holds the ticket.
-        retry_after: Seconds, sent as `Retry-After`.
+        retry_after: Seconds, sent as `Retry-After`, or as `retry_after_ms` in band.
+        code: What `sys.error` says where the client is told in band.
     """
 
     status: int
     close_code: int
     reason: str
     retry_after: int | None = None
+    code: ErrorCode = field(default=ErrorCode.BAD_REQUEST, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from wsprism_core.protocol.fields import optional, u64
-from wsprism_core.protocol.packets import Packet
+from wsprism_core.packets import Packet, optional, u64
 
 __all__ = ("Clock",)
 

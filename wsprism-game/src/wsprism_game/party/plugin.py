@@ -52,7 +52,7 @@ class PartyPlugin:
     def on_start(self, gateway: Gateway) -> None:
         """Read the configuration and look after what expires."""
         self._gateway = gateway
-        self._config = gateway.config("party")
+        self._config = gateway.config
         self._expiry = gateway.every(EXPIRY_INTERVAL, self._expire)
 
     @hookimpl
@@ -103,7 +103,7 @@ class PartyPlugin:
     def _expire(self) -> None:
         now = self._gateway.now()
         for tenant, service in list(self._services.items()):
-            self._gateway.perform(service.expire(now), svc="party", tenant=tenant)
+            self._gateway.perform(service.expire(now), tenant=tenant)
 
     def _service(self, tenant: str) -> PartyService:
         service = self._services.get(tenant)

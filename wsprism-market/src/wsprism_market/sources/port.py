@@ -43,9 +43,6 @@ class BadLine:
     where: str
     reason: str
 
-    def __str__(self) -> str:
-        return f"{self.where}: {self.reason}"
-
 
 Item: TypeAlias = Due | BadLine
 
