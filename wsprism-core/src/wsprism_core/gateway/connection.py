@@ -200,8 +200,7 @@ class Connection:
         self.begin(*verdict, ref=ref)
         for take, payload in held:
             take(payload)
-        paused = self._queues is not None and self._queues.paused
-        if self.session is not None and not paused:
+        if self.session is not None and not self.reading_paused:
             self.link.resume_reading()
 
     def _turn_away(
@@ -316,6 +315,11 @@ class Connection:
             self.refuse(error, lane=lane)
 
     # ------------------------------------------------------ what the core asks
+
+    @property
+    def reading_paused(self) -> bool:
+        """Whether nothing is read while async handlers have as much as they may."""
+        return self._queues is not None and self._queues.paused
 
     def handlers_busy(self, svc: str) -> bool:
         """Whether an async handler of a service is under way for this session."""

@@ -66,6 +66,9 @@ class Heartbeat:
         self.start()
 
     def _check(self, connection: Connection) -> None:
+        if connection.reading_paused:
+            # It is we who do not listen: its pong may be waiting in the socket.
+            return
         connection.ticks += 1
         connection.ticks_silent += 1
         if connection.ticks_unanswered >= 0:
