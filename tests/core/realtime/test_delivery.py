@@ -178,3 +178,16 @@ def test_a_lane_is_found_by_name() -> None:
     assert bench.engine.lane("market") == 2
     with pytest.raises(KeyError):
         bench.engine.lane("express")
+
+
+def test_one_turn_holds_no_more_than_its_bound() -> None:
+    bench = Bench()
+    session, pipe = bench.session(room=1)
+    most = 0
+    for _ in range(2_000):
+        bench.engine.post(session, hot(b"x" * 4_096))
+        most = max(most, session.outbox.waiting)
+    assert pipe.writes
+    assert most <= 1_048_576 + 256 * 1_024 + 4_097
+    bench.clock.end_turn()
+    assert bench.cut == [session]

@@ -19,7 +19,8 @@ from wsprism_core.realtime.wire import Form
 def collect(box: Outbox, *forms: Form) -> None:
     """Queue forms as the engine does while the socket takes bytes."""
     for one in forms:
-        box.queues[one.message.lane].append(one)
+        box.queues[one.passage.lane].append(one)
+        box.posted += one.size
 
 
 def test_lanes_are_written_in_strict_order_and_each_first_in_first_out() -> None:
@@ -231,7 +232,7 @@ def test_whatever_is_posted_bounds_and_order_hold(
         alive = alive and box.offer(one)
         if not alive:
             assert delivery is not Delivery.VOLATILE or any(
-                form.message.delivery is not Delivery.VOLATILE
+                form.passage.delivery is not Delivery.VOLATILE
                 for form in box.queues[lane(lane_name)]
             )
             return

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from support.pure import WIRE, PlainFraming
@@ -27,9 +30,21 @@ def test_a_hot_frame_is_framed_as_binary_on_every_wire() -> None:
 
 def test_bytes_that_are_framed_already_stay_as_they_are() -> None:
     form = outgoing_bytes(0, b"\x8a\x00")
-    assert (form.data, form.size, form.message.lane) == (b"\x8a\x00", 2, 0)
+    assert (form.data, form.size, form.passage.lane) == (b"\x8a\x00", 2, 0)
 
 
 def test_what_cannot_be_encoded_is_an_error() -> None:
     with pytest.raises(ValueError, match="set"):
         Outgoing(0, envelope={"v": {1}}).form(WIRE)
+
+
+def test_what_was_sent_is_freed_without_the_collector() -> None:
+    gc.disable()
+    try:
+        message = Outgoing(0, envelope={"v": 1})
+        form = message.form(WIRE)
+        gone = weakref.ref(message.form(WIRE).passage)
+        del message, form
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -12,6 +12,8 @@ from typing import Any, Final
 __all__ = ("EventLog", "JsonFormatter", "LineFormatter", "configure")
 
 _ROOT: Final = "wsprism"
+#: How much of an exception's text is logged.
+MAX_ERROR_CHARS: Final = 300
 
 
 class EventLog:
@@ -41,7 +43,8 @@ class EventLog:
     ) -> None:
         """Log what is broken; `exc` adds its traceback at level DEBUG only."""
         if exc is not None:
-            fields["error"] = f"{type(exc).__name__}: {exc}"
+            # It may hold what a client sent, and that has no bound.
+            fields["error"] = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
         self._log(logging.ERROR, event, fields)
         if exc is not None and self._logger.isEnabledFor(logging.DEBUG):
             self._logger.debug("traceback", exc_info=exc, extra={"fields": {}})

@@ -26,8 +26,9 @@ class MemoryBackplane:
         new_epoch: Returns a string that no room has had as its epoch.
         history_size: Recoverable messages kept per room.
         dedup_window: Publishers' ids remembered per room.
-        idle_rooms: Rooms without members that are kept for their history; beyond it the
-            one that has been empty longest is forgotten, and begins with a new epoch.
+        idle_rooms: Rooms of one tenant without members that are kept for their
+            history; beyond it the one that has been empty longest is forgotten, and
+            begins with a new epoch.
     """
 
     name = "memory"
@@ -47,7 +48,8 @@ class MemoryBackplane:
         self._dedup_window = dedup_window
         self._idle_rooms = idle_rooms
         self._rooms: dict[tuple[str, str], _SharedRoom] = {}
-        self._idle: OrderedDict[tuple[str, str], None] = OrderedDict()
+        # By tenant: nobody's rooms are forgotten for what another tenant does.
+        self._idle: dict[str, OrderedDict[tuple[str, str], None]] = {}
 
     async def start(self) -> None:
         """Do nothing: memory is there."""
@@ -66,7 +68,8 @@ class MemoryBackplane:
                 history=deque(maxlen=self._history_size),
                 dedup_window=self._dedup_window,
             )
-        self._idle.pop(key, None)
+        if tenant in self._idle:
+            self._idle[tenant].pop(key, None)
         return MemoryChannel(self, shared, subscriber, self._clock)
 
     def rest(self, shared: _SharedRoom) -> None:
@@ -74,9 +77,10 @@ class MemoryBackplane:
         if not shared.history:
             del self._rooms[shared.key]
             return
-        self._idle[shared.key] = None
-        if len(self._idle) > self._idle_rooms:
-            oldest, _ = self._idle.popitem(last=False)
+        idle = self._idle.setdefault(shared.key[0], OrderedDict())
+        idle[shared.key] = None
+        if len(idle) > self._idle_rooms:
+            oldest, _ = idle.popitem(last=False)
             del self._rooms[oldest]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -41,6 +42,7 @@ class Admission:
         limiter: The handshake limiter, or None.
         origins: Which web pages may connect.
         development: Whether development tickets are good.
+        patience: Seconds that an async authenticator has.
         metrics: Where verdicts are counted.
         failures: Where failures of authenticators are noted.
         spawn: What runs an async authenticator.
@@ -58,6 +60,7 @@ class Admission:
         limiter: HandshakeLimiter | None,
         origins: OriginPolicy,
         development: bool,
+        patience: float,
         metrics: Metrics,
         failures: Failures,
         spawn: Callable[[Awaitable[None]], None],
@@ -68,6 +71,7 @@ class Admission:
         self._limiter = limiter
         self._origins = origins
         self._development = development
+        self._patience = patience
         self._metrics = metrics
         self._failures = failures
         self._spawn = spawn
@@ -209,7 +213,11 @@ class Admission:
         for plugin, authenticate in self._authenticators:
             try:
                 answer = authenticate(ticket, tenant.id, request)
-                identity = await answer if isinstance(answer, Awaitable) else answer
+                if isinstance(answer, Awaitable):
+                    # A directory that is down must not hold on to those who left.
+                    async with asyncio.timeout(self._patience):
+                        answer = await answer
+                identity = answer
                 if not isinstance(identity, Identity | None):
                     # Not what it is: that may hold the ticket.
                     raise TypeError("it must return an Identity or None")
@@ -221,7 +229,7 @@ class Admission:
                 if being_cancelled():
                     raise
                 # A check that failed has not passed.
-                self._failures.note(plugin, "authenticate", error)
+                self._failures.note(plugin, "authenticate", error, secret=True)
                 break
             if identity is not None:
                 if identity.tenant == tenant.id:

@@ -30,6 +30,7 @@ from wsprism_core.protocol.hotframe import decode_hot_frame
 from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.realtime.clock import Clock, Timer
 from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import outgoing_bytes
 from wsprism_core.transports.port import ConnectRequest, Link, Refusal
@@ -230,6 +231,8 @@ class Connection:
             if not self._closed:
                 self._turn_away(_not_authenticated(AUTH_FIRST))
             return
+        if self._is_over():
+            return
         try:
             frame = decode_hot_frame(payload)
         except ProtocolError as error:
@@ -293,7 +296,7 @@ class Connection:
         if self._held is not None:
             self._held.append((again, payload))
             return
-        if self._closed:
+        if self._is_over():
             return
         try:
             message = decode(payload)
@@ -313,6 +316,13 @@ class Connection:
             error.ref = message.seq
             lane = self._parts.catalog.answer_lane(message.svc, message.type)
             self.refuse(error, lane=lane)
+
+    def _is_over(self) -> bool:
+        """Whether nothing is done any more for what still comes."""
+        session = self.session
+        return self._closed or (
+            session is not None and session.outbox.state is OutboxState.CLOSED
+        )
 
     # ------------------------------------------------------ what the core asks
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from wsprism_core.protocol.errors import ProtocolError
 
 __all__ = ("error_data",)
 
+#: How much of an error's text a client is told.
+MAX_MSG_CHARS: Final = 500
+
 
 def error_data(error: ProtocolError) -> dict[str, Any]:
     """Return the `data` of the `sys.error` for an error."""
-    data: dict[str, Any] = {"code": str(error.code), "msg": error.msg}
-    if error.retry_after_ms is not None:
-        data["retry_after_ms"] = error.retry_after_ms
+    # A plugin may have put anything there, and an error must always get through.
+    msg = str(error.msg)[:MAX_MSG_CHARS].encode("utf-8", "replace").decode()
+    data: dict[str, Any] = {"code": str(error.code), "msg": msg}
+    if isinstance(error.retry_after_ms, int | float):
+        data["retry_after_ms"] = round(error.retry_after_ms)
     return data

@@ -28,10 +28,23 @@ class Failures:
         self._metrics = metrics
         self._log = EventLog("plugins")
 
-    def note(self, plugin: str, hook: str, error: BaseException) -> None:
-        """Count and log that a plugin's function raised."""
+    def note(
+        self, plugin: str, hook: str, error: BaseException, *, secret: bool = False
+    ) -> None:
+        """Count and log that a plugin's function raised.
+
+        Args:
+            plugin: Whose function.
+            hook: Which of them.
+            error: What it raised.
+            secret: Whether its text may hold a ticket; then only its type is logged.
+        """
         self._metrics.plugin_failures[plugin, hook] += 1
-        self._log.error("plugin_failed", plugin=plugin, hook=hook, exc=error)
+        if secret:
+            kind = type(error).__name__
+            self._log.error("plugin_failed", plugin=plugin, hook=hook, error=kind)
+        else:
+            self._log.error("plugin_failed", plugin=plugin, hook=hook, exc=error)
 
     def guard(
         self, plugin: str, hook: str, function: Callable[P, T]

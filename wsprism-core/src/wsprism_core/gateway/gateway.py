@@ -141,6 +141,7 @@ class Gateway:
             limiter=_limiter(config, clock),
             origins=OriginPolicy(settings.allowed_origins),
             development=development,
+            patience=settings.handshake_timeout_ms / 1000,
             metrics=self.metrics,
             failures=failures,
             spawn=self._tasks.spawn,

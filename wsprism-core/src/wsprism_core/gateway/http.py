@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from wsprism_core.gateway.failures import Failures
 from wsprism_core.protocol.errors import WsPrismError
@@ -63,10 +63,10 @@ class HttpRoutes:
             return HttpResponse(404, b"not found\n")
         plugin, handle = found
         answer = self._failures.guard(plugin, "route", handle)(request)
-        if isinstance(answer, HttpResponse):
+        if isinstance(answer, HttpResponse) and _can_be_sent(answer):
             return answer
         if answer is not None:
-            wrong = TypeError(f"a route returned {type(answer).__name__}")
+            wrong = TypeError(f"a route returned {answer!r:.100}")
             self._failures.note(plugin, "route", wrong)
         return HttpResponse(500, b"the route failed\n")
 
@@ -81,3 +81,19 @@ class HttpRoutes:
     def _expose(self, request: HttpRequest) -> HttpResponse:
         body, content_type = self._metrics()
         return HttpResponse(body=body, content_type=content_type)
+
+
+def _can_be_sent(answer: Any) -> bool:
+    """Whether its parts are what their types say, and fit a header (RFC 9110, 5.5)."""
+    texts = [answer.content_type]
+    for header in answer.headers.items():
+        texts += header
+    return (
+        isinstance(answer.status, int)
+        and 200 <= answer.status <= 599
+        and isinstance(answer.body, bytes)
+        and all(
+            isinstance(text, str) and text.isascii() and text.isprintable()
+            for text in texts
+        )
+    )

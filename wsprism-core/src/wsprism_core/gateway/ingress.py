@@ -8,7 +8,7 @@ decoding (the connection's), rate, allowlist, the type's own size, membership, s
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsprism_core.actions import Actions
 from wsprism_core.gateway.builtin import Builtin
@@ -113,9 +113,12 @@ class Ingress:
             message.room = None
         check = self._checks.get((svc, type))
         if check is not None:
-            message.data = check(message.data)
+            message.data = self._checked(route, check, message.data)
         if self._hooks.checks_messages:
             message = self._hooks.check_message(session, message)
+            if connection.session is None:
+                # The check has ended the session.
+                return
         origin = Origin(
             session,
             lane=self._catalog.answer_lane(svc, type),
@@ -125,6 +128,20 @@ class Ingress:
             room=message.room if kind.room is RoomRule.MEMBER else None,
         )
         self._hand_over(connection, route, message, origin, size)
+
+    def _checked(self, route: ServiceRoute, check: Check, data: Any) -> Any:
+        """Return data that fits its schema; a schema's own failure is its plugin's.
+
+        Raises:
+            ProtocolError: It does not fit, or the schema failed.
+        """
+        try:
+            return check(data)
+        except (ProtocolError, *STOPS_THE_PROCESS):
+            raise
+        except BaseException as error:
+            self._failures.note(route.plugin, "schema", error)
+            raise ProtocolError(ErrorCode.INTERNAL, "the service failed") from error
 
     def frame(self, connection: Connection, frame: HotFrame) -> None:
         """Take a hot frame to its owner.

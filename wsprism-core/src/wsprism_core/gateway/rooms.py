@@ -75,6 +75,9 @@ class RoomDesk:
         membership = session.memberships.get(name)
         if membership is None or membership.quiet:
             self._hooks.check_join(session, name)
+            if self._sessions.get(session.id) is not session:
+                # The check has ended the session; a member that is gone never leaves.
+                raise ProtocolError(ErrorCode.NOT_ALLOWED, "the session is over")
             self._check_limits(session, name)
             membership = self._enter(session, name, quiet=False)
             if session.memberships.get(name) is not membership:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from wsprism_core.realtime.backlog import LaneCounters, Pull
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.lanes import Lane
-from wsprism_core.realtime.outbox import Outbox, OutboxState
+from wsprism_core.realtime.outbox import POSTED_LIMIT, Outbox, OutboxState
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
@@ -106,7 +106,7 @@ class DeliveryEngine:
             self._schedule()
 
     def _post(self, sessions: Iterable[Session], form: Form) -> None:
-        lane, dirty = form.message.lane, self._dirty
+        lane, size, dirty = form.passage.lane, form.size, self._dirty
         for session in sessions:
             outbox = session.outbox
             state = outbox.state
@@ -115,9 +115,12 @@ class DeliveryEngine:
                     self._overflow(session)
             elif state is not CLOSED:
                 outbox.queues[lane].append(form)
+                outbox.posted += size
                 if state is CLEAN:
                     outbox.state = DIRTY
                     dirty.append(session)
+                if outbox.posted > POSTED_LIMIT:
+                    self.flush_session(session)
         if dirty or self._overflowed:
             self._schedule()
 

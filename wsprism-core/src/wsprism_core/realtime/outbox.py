@@ -16,8 +16,10 @@ from wsprism_core.realtime.backlog import Backlog, LaneCounters, Pull
 from wsprism_core.realtime.lanes import Lane
 from wsprism_core.realtime.wire import Form, Wire
 
-__all__ = ("Outbox", "OutboxState", "Sink")
+__all__ = ("POSTED_LIMIT", "Outbox", "OutboxState", "Sink")
 
+#: Posted bytes that are flushed before the turn ends, so that one turn has a bound too.
+POSTED_LIMIT: Final = 256 * 1024
 #: Most bytes handed to a socket at once while it takes everything.
 WRITE_CHUNK: Final = 64 * 1024
 #: The same for a session that has stalled, so that what waits stays in the lanes.
@@ -59,14 +61,24 @@ class Outbox:
 
     Attributes:
         queues: One list of forms per lane, oldest first: what this turn posted.
+        posted: How many bytes those are.
         state: Where it stands with its socket.
     """
 
-    __slots__ = ("_backlog", "_counters", "_pulls", "lanes", "queues", "state")
+    __slots__ = (
+        "_backlog",
+        "_counters",
+        "_pulls",
+        "lanes",
+        "posted",
+        "queues",
+        "state",
+    )
 
     def __init__(self, lanes: Sequence[Lane], counters: Sequence[LaneCounters]) -> None:
         self.lanes = lanes
         self.queues: list[list[Form]] = [[] for _ in lanes]
+        self.posted = 0
         self.state: OutboxState = CLEAN
         self._counters = counters
         self._backlog: Backlog | None = None
@@ -75,8 +87,7 @@ class Outbox:
     @property
     def waiting(self) -> int:
         """Bytes in all lanes together."""
-        backlog = 0 if self._backlog is None else self._backlog.waiting
-        return backlog + sum(form.size for queue in self.queues for form in queue)
+        return self.posted + (0 if self._backlog is None else self._backlog.waiting)
 
     def depth(self, lane: int) -> tuple[int, int]:
         """Return how much waits in a lane: messages and bytes."""
@@ -129,6 +140,7 @@ class Outbox:
         if self._backlog is not None:
             return self._flush_backlog(self._backlog, sink, reader)
         self.state = CLEAN
+        self.posted = 0
         while data := self._take():
             # A write may pause or close this very outbox before it returns.
             if not sink.write(data):
@@ -140,13 +152,15 @@ class Outbox:
         if self._backlog is not None:
             self._backlog.drop_room(room)
         for index, queue in enumerate(self.queues):
-            self.queues[index] = [one for one in queue if one.message.room is not room]
+            self.queues[index] = [one for one in queue if one.passage.room is not room]
+        self.posted = sum(form.size for queue in self.queues for form in queue)
         self._pulls = [(at, pull) for at, pull in self._pulls if pull.room is not room]
 
     def close(self) -> None:
         """Forget everything and take nothing more."""
         self.state = CLOSED
         self.queues = []
+        self.posted = 0
         self._backlog = None
         self._pulls = []
 
@@ -170,6 +184,7 @@ class Outbox:
             self._backlog = Backlog(self.lanes, self._counters)
         backlog = self._backlog
         left, self.queues = self.queues, [[] for _ in self.lanes]
+        self.posted = 0
         pulls, self._pulls = self._pulls, []
         kept = True
         for index, queue in enumerate(left):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from wsprism_core.realtime.lanes import Delivery
 
-__all__ = ("Codec", "Form", "Framing", "Outgoing", "Wire", "outgoing_bytes")
+__all__ = ("Codec", "Form", "Framing", "Outgoing", "Passage", "Wire", "outgoing_bytes")
 
 
 class Codec(Protocol):
@@ -70,25 +70,11 @@ class Wire:
         return f"<Wire {self.framing.name}+{self.codec.name}>"
 
 
-class Form:
-    """A message as bytes of one wire: what waits in a lane.
+class Passage:
+    """What the outboxes must know of a message.
 
-    Attributes:
-        data: Header and payload.
-        size: Their length in bytes.
-        message: What it is a form of.
-    """
-
-    __slots__ = ("data", "message", "size")
-
-    def __init__(self, data: bytes, message: Outgoing) -> None:
-        self.data = data
-        self.size = len(data)
-        self.message = message
-
-
-class Outgoing:
-    """A message on its way out, with what the outboxes must know of it.
+    It stands apart from the message, so that bytes that wait and the message that they
+    are a form of do not hold each other: they are freed without the collector.
 
     Args:
         lane: The lane's index in the gateway's order.
@@ -97,21 +83,59 @@ class Outgoing:
         room: The room that it belongs to, so that nothing of a room follows `left`.
         svc: The service in whose name it goes.
         seq: The room's number, of a recoverable type.
+    """
+
+    __slots__ = ("__weakref__", "delivery", "key", "lane", "room", "seq", "svc")
+
+    def __init__(
+        self,
+        lane: int,
+        delivery: Delivery = Delivery.RELIABLE,
+        key: Hashable = None,
+        room: object | None = None,
+        svc: str = "sys",
+        seq: int | None = None,
+    ) -> None:
+        self.lane = lane
+        self.delivery = delivery
+        self.key = key
+        self.room = room
+        self.svc = svc
+        self.seq = seq
+
+
+class Form:
+    """A message as bytes of one wire: what waits in a lane.
+
+    Attributes:
+        data: Header and payload.
+        size: Their length in bytes.
+        passage: How it travels.
+    """
+
+    __slots__ = ("data", "passage", "size")
+
+    def __init__(self, data: bytes, passage: Passage) -> None:
+        self.data = data
+        self.size = len(data)
+        self.passage = passage
+
+
+class Outgoing:
+    """A message on its way out.
+
+    Args:
+        lane: The lane's index; this and the next five are those of its `Passage`.
+        delivery: What happens to it while a reader's socket is full.
+        key: What it replaces, for `Delivery.LATEST`.
+        room: The room that it belongs to.
+        svc: The service in whose name it goes.
+        seq: The room's number, of a recoverable type.
         envelope: A text message; exactly one of `envelope` and `hot` is given.
         hot: A hot frame, header and payload.
     """
 
-    __slots__ = (
-        "_forms",
-        "delivery",
-        "envelope",
-        "hot",
-        "key",
-        "lane",
-        "room",
-        "seq",
-        "svc",
-    )
+    __slots__ = ("_forms", "envelope", "hot", "passage")
 
     def __init__(
         self,
@@ -125,12 +149,7 @@ class Outgoing:
         envelope: Mapping[str, Any] | None = None,
         hot: bytes | None = None,
     ) -> None:
-        self.lane = lane
-        self.delivery = delivery
-        self.key = key
-        self.room = room
-        self.svc = svc
-        self.seq = seq
+        self.passage = Passage(lane, delivery, key, room, svc, seq)
         self.envelope = envelope
         self.hot = hot
         self._forms: dict[Wire, Form] = {}
@@ -148,10 +167,10 @@ class Outgoing:
             else:
                 assert self.hot is not None
                 data = wire.frame_hot(self.hot)
-            form = self._forms[wire] = Form(data, self)
+            form = self._forms[wire] = Form(data, self.passage)
         return form
 
 
 def outgoing_bytes(lane: int, data: bytes) -> Form:
     """Return bytes that are framed already (a ping, a pong) as a form."""
-    return Form(data, Outgoing(lane, hot=b""))
+    return Form(data, Passage(lane))
