@@ -57,3 +57,44 @@ def test_without_a_list_any_origin_passes() -> None:
 
 def test_an_empty_list_refuses_every_page() -> None:
     assert not OriginPolicy([]).allows(["https://good.com"])
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost",
+        "http://localhost:3000",
+        "https://app.localhost:8443",
+        "http://127.0.0.1:8080",
+        "http://127.1.2.3",
+        "http://[::1]:5173",
+    ],
+)
+def test_with_development_tickets_pages_of_this_machine_pass(origin: str) -> None:
+    assert OriginPolicy(None, loopback_only=True).allows([origin])
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "http://localhost.evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://evil.example:127",
+        "http://notlocalhost",
+        "file://localhost",
+    ],
+)
+def test_with_development_tickets_no_other_page_does(origin: str) -> None:
+    assert not OriginPolicy(None, loopback_only=True).allows([origin])
+
+
+def test_with_development_tickets_a_configured_list_counts() -> None:
+    policy = OriginPolicy(["https://good.com"], loopback_only=True)
+    assert policy.allows(["https://good.com"])
+    assert not policy.allows(["http://localhost"])
+
+
+def test_with_development_tickets_no_header_is_no_browser_page() -> None:
+    assert OriginPolicy(None, loopback_only=True).allows([])

@@ -45,6 +45,11 @@ def test_an_envelope_in_messagepack_is_a_binary_frame() -> None:
         pytest.param(TCP_FRAMING.ping(b"x" * 126), 1002, id="long ping"),
         pytest.param(TCP_FRAMING.pong(b"x" * 126), 1002, id="long pong"),
         pytest.param(b"\x00\x00\x00\x02\x05x", 1002, id="close of one byte"),
+        pytest.param(
+            b"\x00\x00\x00\x7f\x05\x03\xe8" + b"x" * 124,
+            1002,
+            id="close over 125 bytes",
+        ),
         pytest.param(b"\x00\x00\x00\x04\x05\x03\xe8\xff", 1007, id="bad reason"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", 1009, id="HTTP"),
         pytest.param(b"x" * 10_000_000, 1009, id="10 MB of nothing"),

@@ -139,7 +139,7 @@ class Gateway:
             sessions=self.sessions,
             authenticators=compile_each(plugins.hook("authenticate")),
             limiter=_limiter(config, clock),
-            origins=OriginPolicy(settings.allowed_origins),
+            origins=OriginPolicy(settings.allowed_origins, loopback_only=development),
             development=development,
             patience=settings.handshake_timeout_ms / 1000,
             metrics=self.metrics,

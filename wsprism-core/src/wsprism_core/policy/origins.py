@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 __all__ = ("OriginPolicy",)
+
+#: Origins of this machine (RFC 6761, 6.3, and the loopback addresses), on any port.
+_LOOPBACK: Final = re.compile(
+    r"https?://(([a-z0-9-]+\.)*localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?\Z"
+)
 
 
 class OriginPolicy:
@@ -13,10 +20,16 @@ class OriginPolicy:
     Args:
         allowed: Origins such as `https://app.example.com`, or `https://*.example.com`
             for every host below `example.com` (not itself); None allows any.
+        loopback_only: Where nothing is configured, allow only pages that this machine
+            serves: development tickets are good for whoever reaches the gateway, and
+            any page that a developer visits runs on his machine.
     """
 
-    def __init__(self, allowed: Sequence[str] | None) -> None:
-        self._any = allowed is None
+    def __init__(
+        self, allowed: Sequence[str] | None, *, loopback_only: bool = False
+    ) -> None:
+        self._loopback = allowed is None and loopback_only
+        self._any = allowed is None and not loopback_only
         self._exact = {origin for origin in allowed or () if "*" not in origin}
         self._below = [
             (scheme, suffix)
@@ -36,6 +49,8 @@ class OriginPolicy:
         if len(origins) > 1:
             return False
         origin = origins[0].lower()
+        if self._loopback:
+            return _LOOPBACK.match(origin) is not None
         return origin in self._exact or any(
             origin.startswith(scheme)
             and origin.endswith(suffix)

@@ -13,7 +13,7 @@ from wsprism_core.protocol.framing import (
     encode_frame,
 )
 from wsprism_core.protocol.layout import CloseCode, FrameKind
-from wsprism_core.transports.bounds import short_reason
+from wsprism_core.transports.bounds import MAX_CONTROL_PAYLOAD, short_reason
 from wsprism_core.transports.framed import TCP_WIRES, read_frames, take_message
 from wsprism_core.transports.link import StreamLink
 from wsprism_core.transports.port import ConnectRequest, Grant, Refusal
@@ -93,6 +93,12 @@ class TcpLink(StreamLink):
         receiver = self._receiver
         assert receiver is not None
         if kind is FrameKind.CLOSE:
+            if len(payload) > MAX_CONTROL_PAYLOAD:
+                # It goes to the log, and what a client sends has no bound by itself.
+                raise FramingError(
+                    CloseCode.PROTOCOL_ERROR,
+                    f"a close over {MAX_CONTROL_PAYLOAD} bytes",
+                )
             self.close(*decode_close(payload))
             self._close_socket()
             return
