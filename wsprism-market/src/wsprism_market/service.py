@@ -100,9 +100,12 @@ class MarketService:
                 f"more than {self._max_subscriptions} subscriptions",
             )
         asked = _parse(names)
-        subscriber.wanted.update(asked)
+        # What is wanted already has all that it matches: to look again, pattern by
+        # pattern over the whole board, would let a client buy much work for little.
+        fresh = {k: v for k, v in asked.items() if k not in subscriber.wanted}
+        subscriber.wanted.update(fresh)
         self._subscribers[session] = subscriber
-        begun = [name for name in self._matching(asked) if name not in subscriber.live]
+        begun = [name for name in self._matching(fresh) if name not in subscriber.live]
         return [
             *(self._follow(session, subscriber, symbol) for symbol in begun),
             Reply("subscribed", _listed(asked)),
@@ -113,7 +116,7 @@ class MarketService:
         subscriber = self._subscribers.get(session) or Subscriber()
         wanted = subscriber.wanted
         ended = {name: wanted.pop(name) for name in _each_once(names) if name in wanted}
-        over = [name for name in subscriber.live if not _wants(wanted, name)]
+        over = [one for one in subscriber.live if ended and not _wants(wanted, one)]
         for symbol in over:
             del subscriber.live[symbol]
             self._unfollow(symbol)
