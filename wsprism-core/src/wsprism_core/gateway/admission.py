@@ -103,6 +103,13 @@ class Admission:
         """Judge the Origin headers of a handshake."""
         if self._origins.allows(origins):
             return None
+        self._metrics.handshakes["websocket", "403"] += 1
+        self._log.info(
+            "refused",
+            code=403,
+            reason="origin not allowed, see gateway.allowed_origins",
+            origins=",".join(origins)[:200],
+        )
         return Refusal(
             403,
             CloseCode.POLICY_VIOLATION,
