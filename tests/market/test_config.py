@@ -14,6 +14,7 @@ def test_default_is_a_random_walk() -> None:
     assert config.source.per_second == 5
     assert len(config.source.symbols) >= 3
     assert config.max_subscriptions == 100
+    assert config.max_patterns == 10
 
 
 def test_random_walk() -> None:
@@ -34,6 +35,8 @@ def test_file(path: str) -> None:
     [
         {"max_subscription": 1},
         {"max_subscriptions": 0},
+        {"max_patterns": 0},
+        {"max_patterns": 101},
         {"max_symbols": 0},
         {"max_symbols": 2_001},
         {"source": {"kind": "kafka"}},

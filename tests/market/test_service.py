@@ -17,14 +17,17 @@ from wsprism_market.board import Board, Update
 from wsprism_market.messages import snapshot, ticker
 from wsprism_market.quotes import Quote
 from wsprism_market.service import MarketService
+from wsprism_market.symbols import Pattern
 
 
 class Desk:
     """A board and one tenant's service."""
 
-    def __init__(self, *symbols: str, max_subscriptions: int = 100) -> None:
+    def __init__(
+        self, *symbols: str, max_subscriptions: int = 100, max_patterns: int = 10
+    ) -> None:
         self.board = Board("e1", 1_000)
-        self.service = MarketService(self.board, max_subscriptions)
+        self.service = MarketService(self.board, max_subscriptions, max_patterns)
         for symbol in symbols:
             self.quote(symbol)
 
@@ -230,6 +233,51 @@ def test_the_limit_of_subscriptions() -> None:
     desk.subscribe("s2", "C")
     desk.unsubscribe("s1", "A")
     desk.subscribe("s1", "C")
+
+
+def test_the_limit_of_patterns() -> None:
+    desk = Desk("A", "B", "C", max_patterns=2)
+    desk.subscribe("s1", "A*", "B*")
+    with pytest.raises(ProtocolError, match="more than 2 patterns") as caught:
+        desk.subscribe("s1", "C", "C*")
+    assert caught.value.code is ErrorCode.RESOURCE_EXHAUSTED
+    assert desk.quote("C") == []
+    # Symbols do not count, nor what it has already; others have a limit of their own.
+    assert join("s1", "C") in desk.subscribe("s1", "A*", "B*", "C")
+    assert join("s2", "C") in desk.subscribe("s2", "C*")
+    desk.unsubscribe("s1", "A*")
+    desk.subscribe("s1", "C*")
+
+
+@pytest.fixture
+def matched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The symbols that were held against a pattern."""
+    symbols: list[str] = []
+    matches = Pattern.matches
+
+    def noted(self: Pattern, symbol: str) -> bool:
+        symbols.append(symbol)
+        return matches(self, symbol)
+
+    monkeypatch.setattr(Pattern, "matches", noted)
+    return symbols
+
+
+def test_only_what_is_not_followed_yet_is_matched(matched: list[str]) -> None:
+    desk = Desk("A", "B", "C")
+    desk.subscribe("s1", "A", "B")
+    desk.subscribe("s1", "X*")
+    assert matched == ["C"]
+    desk.subscribe("s1", "X*")
+    assert matched == ["C"]
+
+
+def test_to_end_nothing_matches_nothing(matched: list[str]) -> None:
+    desk = Desk("A", "B")
+    desk.subscribe("s1", "*")
+    matched.clear()
+    assert desk.unsubscribe("s1", "A", "X*") == [unsubscribed()]
+    assert matched == []
 
 
 def test_a_closed_session_is_forgotten() -> None:

@@ -24,6 +24,7 @@ from wsprism_market.quotes import Quote
 from wsprism_market.service import MarketService
 
 LIMIT = 3
+PATTERN_LIMIT = 2
 sessions = st.sampled_from(["s1", "s2", "s3"])
 symbols = st.sampled_from(["A-X", "A-Y", "B-X", "B-Y"])
 names = st.lists(
@@ -66,7 +67,7 @@ class Subscriptions(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.board = Board("e", 100)
-        self.service = MarketService(self.board, LIMIT)
+        self.service = MarketService(self.board, LIMIT, PATTERN_LIMIT)
         self.rooms: dict[str, set[str]] = {}
         self.clients: dict[str, Client] = {}
 
@@ -105,7 +106,9 @@ class Subscriptions(RuleBasedStateMachine):
     @rule(session=sessions, names=names)
     def subscribe(self, session: str, names: list[str]) -> None:
         client = self.client(session)
-        if len(client.wanted | set(names)) > LIMIT:
+        wanted = client.wanted | set(names)
+        patterns = [name for name in wanted if "*" in name]
+        if len(wanted) > LIMIT or len(patterns) > PATTERN_LIMIT:
             try:
                 self.ask("subscribe", session, names)
             except ProtocolError:

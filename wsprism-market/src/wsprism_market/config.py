@@ -8,7 +8,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from wsprism_market.symbols import is_symbol
 
-__all__ = ("FileConfig", "MarketConfig", "RandomWalkConfig", "SourceConfig")
+__all__ = (
+    "DEFAULT_MAX_PATTERNS",
+    "FileConfig",
+    "MarketConfig",
+    "RandomWalkConfig",
+    "SourceConfig",
+)
+
+#: Patterns that one session may name, unless configured.
+DEFAULT_MAX_PATTERNS: Final = 10
 
 _STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -81,6 +90,7 @@ class MarketConfig(BaseModel):
     Attributes:
         source: Where quotes come from.
         max_subscriptions: Symbols and patterns that one session may name.
+        max_patterns: Patterns among them; each is matched with every symbol kept.
         max_symbols: Symbols that are kept; quotes of further ones are refused. It also
             bounds the snapshots that one pattern asks for, which wait in a lane.
     """
@@ -89,4 +99,5 @@ class MarketConfig(BaseModel):
 
     source: SourceConfig = RandomWalkConfig()
     max_subscriptions: int = Field(default=100, ge=1, le=1_000)
+    max_patterns: int = Field(default=DEFAULT_MAX_PATTERNS, ge=1, le=100)
     max_symbols: int = Field(default=1_000, ge=1, le=2_000)

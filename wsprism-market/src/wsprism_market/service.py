@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -18,6 +18,7 @@ from wsprism_core import (
     Reply,
 )
 from wsprism_market.board import Board, Update
+from wsprism_market.config import DEFAULT_MAX_PATTERNS
 from wsprism_market.messages import Live, Subscribed, snapshot, ticker
 from wsprism_market.symbols import WILDCARD, Pattern, is_symbol
 
@@ -49,11 +50,18 @@ class MarketService:
     Args:
         board: The newest quotes; all tenants read the same.
         max_subscriptions: Symbols and patterns that one session may name.
+        max_patterns: Patterns among them; each is matched with the whole board.
     """
 
-    def __init__(self, board: Board, max_subscriptions: int) -> None:
+    def __init__(
+        self,
+        board: Board,
+        max_subscriptions: int,
+        max_patterns: int = DEFAULT_MAX_PATTERNS,
+    ) -> None:
         self._board = board
         self._max_subscriptions = max_subscriptions
+        self._max_patterns = max_patterns
         self._subscribers: dict[str, Subscriber] = {}
         # Sessions per symbol, so that what nobody follows costs nothing.
         self._audience: dict[str, int] = {}
@@ -103,9 +111,13 @@ class MarketService:
         # What is wanted already has all that it matches: to look again, pattern by
         # pattern over the whole board, would let a client buy much work for little.
         fresh = {k: v for k, v in asked.items() if k not in subscriber.wanted}
+        if _count_patterns(subscriber.wanted | fresh) > self._max_patterns:
+            raise ProtocolError(
+                ErrorCode.RESOURCE_EXHAUSTED, f"more than {self._max_patterns} patterns"
+            )
         subscriber.wanted.update(fresh)
         self._subscribers[session] = subscriber
-        begun = [name for name in self._matching(fresh) if name not in subscriber.live]
+        begun = self._matching(fresh, subscriber.live)
         return [
             *(self._follow(session, subscriber, symbol) for symbol in begun),
             Reply("subscribed", _listed(asked)),
@@ -116,7 +128,9 @@ class MarketService:
         subscriber = self._subscribers.get(session) or Subscriber()
         wanted = subscriber.wanted
         ended = {name: wanted.pop(name) for name in _each_once(names) if name in wanted}
-        over = [one for one in subscriber.live if ended and not _wants(wanted, one)]
+        if not ended:
+            return [Reply("unsubscribed", _listed(ended))]
+        over = [one for one in subscriber.live if not _wants(wanted, one)]
         for symbol in over:
             del subscriber.live[symbol]
             self._unfollow(symbol)
@@ -136,18 +150,22 @@ class MarketService:
                 actions.extend(self._snapshots(session, [symbol]))
         return actions
 
-    def _matching(self, asked: Wanted) -> Iterable[str]:
-        """Return the symbols on the board that are asked for, each once."""
-        named = [name for name in asked if self._board.get(name) is not None]
+    def _matching(self, asked: Wanted, live: Container[str]) -> list[str]:
+        """Return the symbols on the board that are asked for and not live yet."""
+        named = [
+            name
+            for name in asked
+            if name not in live and self._board.get(name) is not None
+        ]
         patterns = [pattern for pattern in asked.values() if pattern is not None]
         if not patterns:
             return named
         matched = (
             symbol
             for symbol in self._board
-            if any(pattern.matches(symbol) for pattern in patterns)
+            if symbol not in live and any(each.matches(symbol) for each in patterns)
         )
-        return _each_once([*named, *matched])
+        return list(_each_once([*named, *matched]))
 
     def _snapshots(self, session: str, symbols: list[str]) -> list[Action]:
         """Return a snapshot of each symbol and the mark behind the last."""
@@ -196,6 +214,10 @@ def _wants(wanted: Wanted, symbol: str) -> bool:
     if symbol in wanted:
         return True
     return any(each is not None and each.matches(symbol) for each in wanted.values())
+
+
+def _count_patterns(wanted: Wanted) -> int:
+    return sum(pattern is not None for pattern in wanted.values())
 
 
 def _listed(names: Wanted) -> Subscribed:
