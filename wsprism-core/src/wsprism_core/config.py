@@ -18,6 +18,7 @@ from wsprism_core.protocol.errors import WsPrismError
 __all__ = (
     "Config",
     "ConfigError",
+    "DeflateConfig",
     "GatewayConfig",
     "HandshakeLimit",
     "HotErrorMode",
@@ -99,6 +100,14 @@ class HandshakeLimit(_Section):
     max_ip_entries: Positive = 50_000
 
 
+class DeflateConfig(_Section):
+    """How messages are compressed for WebSocket clients that offer it."""
+
+    enabled: bool = False
+    min_bytes: Positive = 256
+    level: Annotated[int, Field(ge=1, le=9)] = 1
+
+
 class LaneBounds(_Section):
     """What may wait in a lane of one session; what is left out stays as it is."""
 
@@ -131,6 +140,7 @@ class GatewayConfig(_Section):
     max_recover_bytes: Annotated[int, Field(ge=0)] = 4 * 1024 * 1024
     min_write_bytes_per_s: Annotated[int, Field(ge=0)] = 1_024
     lanes: dict[str, LaneBounds] = Field(default_factory=dict)
+    deflate: DeflateConfig = DeflateConfig()
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
 
