@@ -28,7 +28,9 @@ from wsprism_core.protocol.errors import ProtocolError, WsPrismError
 from wsprism_core.protocol.hotframe import HotFrame
 from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.protocol.packets import Packet
+from wsprism_core.protocol.serial import is_newer
 from wsprism_core.realtime.clock import Timer
+from wsprism_core.realtime.inputs import LatestInput, LatestInputs
 from wsprism_core.realtime.lanes import Delivery, Lane
 from wsprism_core.routes import Route
 from wsprism_core.transports.port import ConnectRequest, HttpRequest, HttpResponse
@@ -55,6 +57,8 @@ __all__ = (
     "JoinRoom",
     "Kick",
     "Lane",
+    "LatestInput",
+    "LatestInputs",
     "LeaveRoom",
     "Member",
     "Opcode",
@@ -72,4 +76,5 @@ __all__ = (
     "Timer",
     "WsPrismError",
     "hookimpl",
+    "is_newer",
 )

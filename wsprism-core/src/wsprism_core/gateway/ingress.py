@@ -18,7 +18,8 @@ from wsprism_core.gateway.egress import Egress, Origin
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
 from wsprism_core.gateway.handlers import Job
 from wsprism_core.gateway.hooks import EventHooks
-from wsprism_core.manifest import RoomRule
+from wsprism_core.gateway.newest import Newest, forget_number, waiting_key
+from wsprism_core.manifest import Inbound, RoomRule
 from wsprism_core.metrics import Metrics
 from wsprism_core.protocol.envelope import Envelope
 from wsprism_core.protocol.errors import ProtocolError
@@ -67,6 +68,7 @@ class Ingress:
         self._builtin = builtin
         self._catalog = catalog
         self._egress = egress
+        self._newest = Newest(egress, metrics)
         self._hooks = hooks
         self._rooms = rooms
         self._metrics = metrics
@@ -127,7 +129,9 @@ class Ingress:
             # What a service broadcasts without naming a room goes to no stranger's.
             room=message.room if kind.room is RoomRule.MEMBER else None,
         )
-        self._hand_over(connection, route, message, origin, size)
+        if kind.drop_stale and self._newest.drops_text(route, origin, message):
+            return
+        self._hand_over(connection, route, kind, message, origin, size)
 
     def _checked(self, route: ServiceRoute, check: Check, data: Any) -> Any:
         """Return data that fits its schema; a schema's own failure is its plugin's.
@@ -181,6 +185,8 @@ class Ingress:
             room=frame.room,
             hot_svc_id=svc_id,
         )
+        if kind.drop_stale and self._newest.drops_frame(route, origin, frame):
+            return
         assert route.on_binary is not None
         actions: Actions = None
         failure: BaseException | None = None
@@ -198,6 +204,7 @@ class Ingress:
         self,
         connection: Connection,
         route: ServiceRoute,
+        kind: Inbound,
         message: Envelope,
         origin: Origin,
         size: int,
@@ -215,8 +222,19 @@ class Ingress:
                 connection.refuse(error, lane=origin.lane)
 
         if route.is_async or connection.handlers_busy(svc):
-            job = Job(lambda: handle(session, message), finish, size)
-            connection.handlers().submit(svc, job)
+            key = waiting_key(kind, message)
+            job = Job(
+                lambda: handle(session, message),
+                finish,
+                size,
+                key=key,
+                supersede=lambda: self._newest.supersede(route, origin),
+            )
+            try:
+                connection.handlers().submit(svc, job)
+            except ProtocolError:
+                forget_number(origin)
+                raise
             return
         actions: Actions = None
         failure: BaseException | None = None
@@ -278,6 +296,7 @@ class Ingress:
                 raise
             except BaseException as error:
                 failure = error
+        forget_number(origin)
         if isinstance(failure, ProtocolError) and not origin.answered:
             raise failure
         self._failures.note(route.plugin, hook, failure)
