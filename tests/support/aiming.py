@@ -71,7 +71,7 @@ class Range:
                 Inbound(name="look", latest=True),
                 Inbound(name="stand", latest=True, room=member),
                 Inbound(name="aim", latest=True, key="weapon", schema=Aim),
-                Inbound(name="mark", latest=True, key="id"),
+                Inbound(name="mark", latest=True, key="id", room=RoomRule.OPTIONAL),
                 Inbound(name="step", drop_stale=True),
                 Inbound(name="walk", drop_stale=True, room=member),
                 Inbound(name="run", drop_stale=True, latest=True),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from wsprism_core import LatestInput, LatestInputs, ProtocolError
+from wsprism_core import LatestInputs, ProtocolError
 
 MAX_KEYS = 2
 sessions = st.sampled_from(["s1", "s2", "s3"])
@@ -17,8 +17,8 @@ def test_a_session_has_one_input_unless_it_names_keys() -> None:
         inputs.put("s1", value)
     inputs.put("s1", "up", "walk")
     assert inputs.take() == [
-        LatestInput("s1", None, "c"),
-        LatestInput("s1", "walk", "up"),
+        ("s1", None, "c"),
+        ("s1", "walk", "up"),
     ]
     assert inputs.superseded == 2
 
@@ -27,17 +27,20 @@ def test_who_sends_more_often_keeps_his_place() -> None:
     inputs = LatestInputs[int]()
     for value, session in enumerate(["s1", "s2", "s1", "s2", "s1"]):
         inputs.put(session, value)
-    assert [(one.session, one.value) for one in inputs.take()] == [("s1", 4), ("s2", 3)]
+    assert [(session, value) for session, _, value in inputs.take()] == [
+        ("s1", 4),
+        ("s2", 3),
+    ]
 
 
 def test_a_tick_takes_all_and_the_next_has_what_came_since() -> None:
     inputs = LatestInputs[int]()
     inputs.put("s2", 1)
-    assert [one.value for one in inputs.take()] == [1]
+    assert [value for _, _, value in inputs.take()] == [1]
     assert inputs.take() == []
     inputs.put("s1", 2)
     inputs.put("s2", 3)
-    assert [one.session for one in inputs.take()] == ["s1", "s2"]
+    assert [session for session, _, _ in inputs.take()] == ["s1", "s2"]
     assert inputs.superseded == 0
 
 
@@ -60,7 +63,7 @@ def test_who_has_left_is_forgotten() -> None:
     inputs.put("s2", 2)
     inputs.forget("s1")
     inputs.forget("never")
-    assert [one.session for one in inputs.take()] == ["s2"]
+    assert [session for session, _, _ in inputs.take()] == ["s2"]
 
 
 class Ticks(RuleBasedStateMachine):
@@ -99,7 +102,7 @@ class Ticks(RuleBasedStateMachine):
             newest, key=lambda it: (sessions_came.index(it[0]), came.index(it))
         )
         assert self.inputs.take() == [
-            LatestInput(session, key, newest[session, key]) for session, key in in_order
+            (session, key, newest[session, key]) for session, key in in_order
         ]
         self.came = []
 

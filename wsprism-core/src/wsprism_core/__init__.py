@@ -30,7 +30,7 @@ from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.protocol.packets import Packet
 from wsprism_core.protocol.serial import is_newer
 from wsprism_core.realtime.clock import Timer
-from wsprism_core.realtime.inputs import LatestInput, LatestInputs
+from wsprism_core.realtime.inputs import LatestInputs
 from wsprism_core.realtime.lanes import Delivery, Lane
 from wsprism_core.routes import Route
 from wsprism_core.transports.port import ConnectRequest, HttpRequest, HttpResponse
@@ -57,7 +57,6 @@ __all__ = (
     "JoinRoom",
     "Kick",
     "Lane",
-    "LatestInput",
     "LatestInputs",
     "LeaveRoom",
     "Member",

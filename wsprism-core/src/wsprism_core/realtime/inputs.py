@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 
-__all__ = ("LatestInput", "LatestInputs")
+__all__ = ("LatestInputs",)
 
 T = TypeVar("T")
-
-
-class LatestInput(NamedTuple, Generic[T]):
-    """The newest that one session has sent about one thing.
-
-    Attributes:
-        session: The session's id.
-        key: What it is about.
-        value: What it says.
-    """
-
-    session: str
-    key: Hashable
-    value: T
 
 
 class LatestInputs(Generic[T]):
@@ -74,15 +60,17 @@ class LatestInputs(Generic[T]):
             )
         mine[key] = value
 
-    def take(self) -> list[LatestInput[T]]:
+    def take(self) -> list[tuple[str, Hashable, T]]:
         """Return what has arrived since the last tick, and start anew.
 
-        Sessions stand in the order of their first input, and the inputs of each in the
-        order in which their keys came first.
+        Returns:
+            Session, key and value of each input. Sessions stand in the order of their
+            first input, and the inputs of each in the order in which their keys came
+            first.
         """
         inputs, self._inputs = self._inputs, {}
         return [
-            LatestInput(session, key, value)
+            (session, key, value)
             for session, mine in inputs.items()
             for key, value in mine.items()
         ]
