@@ -17,14 +17,12 @@ from collections.abc import Hashable
 from typing import Final
 
 from wsprism_core.gateway.egress import Egress, Origin
-from wsprism_core.manifest import Inbound
+from wsprism_core.gateway.inbound import FrameEntry, TextEntry
 from wsprism_core.metrics import Metrics
 from wsprism_core.protocol.envelope import Envelope
-from wsprism_core.protocol.hotframe import HotFrame
 from wsprism_core.protocol.serial import HALF_RANGE, is_newer
 from wsprism_core.realtime.rooms import Membership
 from wsprism_core.realtime.session import Session
-from wsprism_core.routing import ServiceRoute
 
 __all__ = ("Newest", "forget_number", "waiting_key")
 
@@ -45,52 +43,47 @@ class Newest:
         self._egress = egress
         self._metrics = metrics
 
-    def drops_frame(self, route: ServiceRoute, origin: Origin, frame: HotFrame) -> bool:
+    def drops_frame(self, entry: FrameEntry, origin: Origin) -> bool:
         """Whether a frame is outdated; if not, its number counts from now on."""
-        seq, room, session = frame.seq, origin.room, origin.session
+        seq, room, session = origin.ref, origin.room, origin.session
         if seq is None:
             return False
         holder = session if room is None else session.memberships[room]
         numbers = holder.newest
         if numbers is None:
             numbers = holder.newest = {}
-        key = frame.svc_id << 8 | frame.opcode
-        newest = numbers.get(key)
+        newest = numbers.get(entry)
         # Between two numbers there is a wrap once in a long while.
         if newest is None or 0 < seq - newest < HALF_RANGE or is_newer(seq, newest):
-            numbers[key] = seq
-            origin.counted = key
+            numbers[entry] = seq
+            origin.counted = entry
             return False
-        self._drop(route, origin, _DUPLICATE if seq == newest else _STALE)
+        self._drop(entry, origin, _DUPLICATE if seq == newest else _STALE)
         return True
 
-    def drops_text(
-        self, route: ServiceRoute, origin: Origin, message: Envelope
-    ) -> bool:
+    def drops_text(self, entry: TextEntry, origin: Origin) -> bool:
         """Whether a text message is outdated; if not, its number counts from now on."""
-        seq, holder = message.seq, _holder(origin.session, origin.room)
+        seq, holder = origin.ref, _holder(origin.session, origin.room)
         if seq is None or holder is None:
             return False
         numbers = holder.newest
         if numbers is None:
             numbers = holder.newest = {}
-        key = message.svc, message.type
-        newest = numbers.get(key)
+        newest = numbers.get(entry)
         # 53 bits are never used up, so they do not wrap.
         if newest is None or seq > newest:
-            numbers[key] = seq
-            origin.counted = key
+            numbers[entry] = seq
+            origin.counted = entry
             return False
-        self._drop(route, origin, _DUPLICATE if seq == newest else _STALE)
+        self._drop(entry, origin, _DUPLICATE if seq == newest else _STALE)
         return True
 
-    def supersede(self, route: ServiceRoute, origin: Origin) -> None:
+    def supersede(self, entry: TextEntry, origin: Origin) -> None:
         """Drop a message that waited: a newer one has taken its place."""
-        self._drop(route, origin, _SUPERSEDED)
+        self._drop(entry, origin, _SUPERSEDED)
 
-    def _drop(self, route: ServiceRoute, origin: Origin, reason: str) -> None:
-        key = origin.session.tenant, route.service.name, reason
-        self._metrics.outdated[key] += 1
+    def _drop(self, entry: FrameEntry | TextEntry, origin: Origin, reason: str) -> None:
+        self._metrics.outdated[origin.session.tenant, entry.svc, reason] += 1
         origin.ack = {"dropped": reason}
         self._egress.finish(origin)
 
@@ -107,20 +100,20 @@ def forget_number(origin: Origin) -> None:
         numbers[key] = seq - 1
 
 
-def waiting_key(kind: Inbound, message: Envelope) -> Hashable | None:
+def waiting_key(entry: TextEntry, message: Envelope) -> Hashable | None:
     """Return what a message stands for while it waits; None where it is all its own."""
-    if not kind.latest:
+    if not entry.latest:
         return None
-    if kind.key is None:
-        return kind.name, message.room
+    if entry.key is None:
+        return entry, message.room
     data = message.data
     if isinstance(data, dict):
-        value = data.get(kind.key)
+        value = data.get(entry.key)
     else:
-        value = getattr(data, kind.key, None)
+        value = getattr(data, entry.key, None)
     if not isinstance(value, str | int | float):
         return None
-    return kind.name, message.room, value
+    return entry, message.room, value
 
 
 def _holder(session: Session, room: str | None) -> Session | Membership | None:
