@@ -2,8 +2,8 @@
 
 The order of the checks, of which the first that fails answers: size (the transport's),
 decoding (the connection's), rate, allowlist, the type's own size, membership, schema,
-`check_message`, its number, the service. A refusal thus never tells more than its sender
-may know.
+`check_message`, its number, the service. A refusal thus never tells more than its
+sender may know.
 """
 
 from __future__ import annotations
