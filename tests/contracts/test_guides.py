@@ -196,7 +196,7 @@ async def test_a_slow_reader_gets_the_newest_quote(
         await client.request("market", "subscribe", {"symbols": ["BTC-USD"]})
         await client.read_all()
         client.slow(bytes_per_s=0, buffer=0)
-        await gw.advance(10)
+        await gw.advance(1.4)
         client.slow(None)
         under_way, newest = await client.read_all()
         assert isinstance(under_way, dict)

@@ -15,9 +15,11 @@ from wsprism_core.actions import (
     JoinRoom,
     Kick,
     LeaveRoom,
+    Pull,
     Push,
     PushFrame,
     Reply,
+    Source,
 )
 from wsprism_core.api import Gateway, Identity, Member, ServiceMissing, Session
 from wsprism_core.hookspecs import HOOK_API_VERSION, hookimpl
@@ -64,6 +66,7 @@ __all__ = (
     "Outbound",
     "Packet",
     "ProtocolError",
+    "Pull",
     "Push",
     "PushFrame",
     "Reply",
@@ -72,6 +75,7 @@ __all__ = (
     "Service",
     "ServiceMissing",
     "Session",
+    "Source",
     "Timer",
     "WsPrismError",
     "hookimpl",

@@ -29,6 +29,7 @@ from wsprism_core.protocol.envelope import Envelope
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import HotFrame
 from wsprism_core.protocol.layout import ErrorCode
+from wsprism_core.realtime.delivery import MessageTooLarge
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import Session
 from wsprism_core.routing import Routes, ServiceRoute
@@ -311,6 +312,11 @@ class Ingress:
         forget_number(origin)
         if isinstance(failure, ProtocolError) and not origin.answered:
             raise failure
+        if isinstance(failure, MessageTooLarge) and not origin.answered:
+            # What a sender asked for came out too large; nobody got any of it.
+            raise ProtocolError(
+                ErrorCode.PAYLOAD_TOO_LARGE, "it comes out too large to be sent"
+            ) from failure
         self._failures.note(route.plugin, hook, failure)
         if origin.answered:
             return False

@@ -143,7 +143,7 @@ class SessionDesk:
         assert session is not None
         del self._connections[session.id]
         self._sessions.remove(session)
-        session.outbox.close()
+        self._delivery.close(session)
         self._rooms.leave_all(session)
         self._metrics.closes[code if code in _COUNTED_CODES else "other"] += 1
         self._log.info(

@@ -119,6 +119,11 @@ class Room:
         rows = ({"n": n, "user": user} for n, user in members if n > after)
         return list(islice(rows, limit))
 
+    def sessions(self) -> Iterator[Session]:
+        """Yield its sessions on this gateway, the quiet audience too."""
+        for audience in self.audience.values():
+            yield from audience
+
     def add(self, session: Session, *, quiet: bool) -> Membership:
         """Make a session a member; it is none yet."""
         n = 0 if quiet else self.channel.enter(session.user)

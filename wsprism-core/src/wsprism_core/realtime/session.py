@@ -22,6 +22,9 @@ class SessionLink(Protocol):
     def write(self, data: bytes) -> bool:
         """Hand bytes over; return whether the socket takes more."""
 
+    def unsent(self) -> int:
+        """Return how many of the bytes handed over the socket has not taken yet."""
+
     def close(self, code: int, reason: str) -> None:
         """Send a close and end."""
 
@@ -72,6 +75,11 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.user}@{self.tenant}>"
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the socket has taken since it was full; it only grows."""
+        return self.outbox.handed - self.link.unsent()
 
     @property
     def active_room(self) -> str | None:
