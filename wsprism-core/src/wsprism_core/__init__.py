@@ -30,7 +30,9 @@ from wsprism_core.protocol.errors import ProtocolError, WsPrismError
 from wsprism_core.protocol.hotframe import HotFrame
 from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.protocol.packets import Packet
+from wsprism_core.protocol.serial import is_newer
 from wsprism_core.realtime.clock import Timer
+from wsprism_core.realtime.inputs import LatestInputs
 from wsprism_core.realtime.lanes import Delivery, Lane
 from wsprism_core.routes import Route
 from wsprism_core.transports.port import ConnectRequest, HttpRequest, HttpResponse
@@ -57,6 +59,7 @@ __all__ = (
     "JoinRoom",
     "Kick",
     "Lane",
+    "LatestInputs",
     "LeaveRoom",
     "Member",
     "Opcode",
@@ -76,4 +79,5 @@ __all__ = (
     "Timer",
     "WsPrismError",
     "hookimpl",
+    "is_newer",
 )

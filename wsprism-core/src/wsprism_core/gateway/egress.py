@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import Any, cast
 
@@ -53,11 +53,17 @@ class Origin:
         wants_ack: Whether the sender waits for an answer.
         room: The room that it concerns.
         hot_svc_id: For a hot frame, its service's id.
+
+    Attributes:
+        answered: Whether it has its answer.
+        ack: What an acknowledgement will say.
+        counted: What its number counts, where it does; a refusal takes it back.
     """
 
     __slots__ = (
         "ack",
         "answered",
+        "counted",
         "hot_svc_id",
         "lane",
         "ref",
@@ -83,6 +89,7 @@ class Origin:
         self.hot_svc_id = hot_svc_id
         self.answered = False
         self.ack: Any = None
+        self.counted: Hashable | None = None
 
 
 class Egress:
