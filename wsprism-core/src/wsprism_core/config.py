@@ -109,6 +109,8 @@ class GatewayConfig(_Section):
     drain_grace_ms: Milliseconds = 5_000
     auth_timeout_ms: Positive = 5_000
     handshake_timeout_ms: Positive = 10_000
+    message_timeout_ms: Positive = 30_000
+    close_timeout_ms: Positive = 2_000
     max_fragments: Positive = 4_096
     control_frames_per_second: Positive = 100
     max_unfinished_bytes: Positive = 64 * 1024 * 1024

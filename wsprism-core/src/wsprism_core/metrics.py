@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.transports.port import NO_CLOSE_FRAME
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-__all__ = ("Metrics", "Readings", "render")
+__all__ = ("Metrics", "Readings", "close_label", "render")
+
+#: What a close without a code counts as (RFC 6455, 7.1.5).
+_NO_CODE_GIVEN: Final = 1005
+#: The close codes that are counted one by one; a peer may send any other number.
+_COUNTED_CODES: Final = frozenset({*CloseCode, _NO_CODE_GIVEN, NO_CLOSE_FRAME})
 
 
 class Metrics:
@@ -24,7 +32,8 @@ class Metrics:
         messages: Messages received, by tenant, service and form (`text`, `hot`).
         errors: Messages refused, by tenant and code.
         errors_silenced: Refusals that a client was not told of.
-        handshakes: Connections judged, by transport and outcome.
+        handshakes: Connections judged, by transport and outcome; those that ended before
+            that by their close code.
         closes: Sessions ended, by close code.
         plugin_failures: Exceptions of plugins, by plugin and hook.
         plugin_counts: Counters that manifests declared, by name.
@@ -38,6 +47,11 @@ class Metrics:
         self.closes: Counter[int | str] = Counter()
         self.plugin_failures: Counter[tuple[str, str]] = Counter()
         self.plugin_counts: Counter[str] = Counter()
+
+
+def close_label(code: int) -> int | str:
+    """Return what a close code is counted as."""
+    return code if code in _COUNTED_CODES else "other"
 
 
 class Readings:

@@ -11,7 +11,7 @@ from wsprism_core.dispatch import Function
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
 from wsprism_core.gateway.tasks import being_cancelled
 from wsprism_core.logs import EventLog
-from wsprism_core.metrics import Metrics
+from wsprism_core.metrics import Metrics, close_label
 from wsprism_core.policy.limits import HandshakeLimiter
 from wsprism_core.policy.origins import OriginPolicy
 from wsprism_core.policy.tenant import Tenant
@@ -167,6 +167,17 @@ class Admission:
         self._metrics.handshakes[request.transport, str(code)] += 1
         self._log.info(
             "refused",
+            transport=request.transport,
+            address=request.address,
+            code=code,
+            reason=reason,
+        )
+
+    def note_early_end(self, request: ConnectRequest, code: int, reason: str) -> None:
+        """Count and log a connection that ended before it was let in or refused."""
+        self._metrics.handshakes[request.transport, str(close_label(code))] += 1
+        self._log.info(
+            "ended_early",
             transport=request.transport,
             address=request.address,
             code=code,

@@ -209,6 +209,8 @@ class Connection:
     ) -> None:
         """Say why no session begins, and close."""
         self._parts.admission.note_refusal(self._request, close_code, error.msg)
+        # Counted is counted: the end that follows is no early one.
+        self._closed = True
         self._say_error(error)
         self.link.close(close_code, error.msg)
 
@@ -276,6 +278,8 @@ class Connection:
 
     def closed(self, code: int, reason: str) -> None:
         """Note the end of the link."""
+        if self.session is None and not self._closed:
+            self._parts.admission.note_early_end(self._request, code, reason)
         self._closed = True
         if self._auth_timer is not None:
             self._auth_timer.cancel()

@@ -180,7 +180,11 @@ class Gateway:
         self.host: Host = GatewayHost(
             parts,
             http,
-            TransportTimeouts(handshake=settings.handshake_timeout_ms / 1000),
+            TransportTimeouts(
+                handshake=settings.handshake_timeout_ms / 1000,
+                message=settings.message_timeout_ms / 1000,
+                close=settings.close_timeout_ms / 1000,
+            ),
         )
         self._configs = _plugin_configs(config, plugins)
         self._api_parts = ApiParts(
