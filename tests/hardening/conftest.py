@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
-from support.gateway_process import GatewayProcess
-
-Gateways: TypeAlias = Callable[..., GatewayProcess]
+from support.gateway_process import GatewayProcess, Gateways
 
 
 @pytest.fixture(scope="session")
@@ -31,17 +29,3 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
 
     yield gateway_with
     assert [gateway.stop() for gateway in running.values()] == [0] * len(running)
-
-
-@pytest.fixture
-def gateway(gateways: Gateways) -> GatewayProcess:
-    """A gateway with small bounds and short deadlines."""
-    return gateways(
-        {
-            "gateway": {
-                "message_timeout_ms": 1_000,
-                "auth_timeout_ms": 1_500,
-                "max_unfinished_bytes": 4 * 1024 * 1024,
-            }
-        }
-    )

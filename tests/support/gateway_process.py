@@ -7,10 +7,10 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +21,7 @@ from support.peers import WebSocketPeer
 from support.probe import install_plugins
 from support.waiting import until_blocking
 
-__all__ = ("GatewayProcess", "Look", "merged")
+__all__ = ("GatewayProcess", "Gateways", "Look", "merged")
 
 TIMEOUT: Final = 20.0
 TESTS: Final = Path(__file__).parents[1]
@@ -111,13 +111,13 @@ class GatewayProcess:
         file.write_text(yaml.safe_dump(self.config), encoding="utf-8")
         install_plugins(folder)
         self._log = folder / "log"
-        command = "import sys; from wsprism_core.launcher import main; sys.exit(main())"
+        main = "import sys; from wsprism_core.launcher import main; sys.exit(main())"
+        python = (sys.executable, "-c", main)
         options = ("--dev", "--log-json", "--tcp-port", "0", *options)
         plugins = ("--plugins", "chat,game,probe,hang")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", command, "run", "--config", file]
-                + [*plugins, *options],
+                [*python, "run", "--config", file, *plugins, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -282,9 +282,9 @@ class GatewayProcess:
         return [one["address"] for one in entries if one["event"] == "listening"]
 
     def _start_canary(self) -> subprocess.Popen[str]:
+        arguments = str(self.port), self.target("canary", "other")
         return subprocess.Popen(
-            [sys.executable, "-m", "support.canary", str(self.port)]
-            + [self.target("canary", "other")],
+            [sys.executable, "-m", "support.canary", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -299,3 +299,7 @@ class GatewayProcess:
         canary.stdin.write("\n")
         canary.stdin.flush()
         return Echoes(*json.loads(canary.stdout.readline()))
+
+
+#: Starts a gateway with changes to its configuration, or finds the one that runs.
+Gateways: TypeAlias = Callable[..., GatewayProcess]

@@ -12,16 +12,18 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from support.gateway_process import TICKET, GatewayProcess, Look
+from support.peers import StreamPeer, WebSocketPeer
 from support.waiting import until
-from support.peers import WebSocketPeer
 
 __all__ = ("FULL", "MIB", "SECRET", "Row")
 
+PeerT = TypeVar("PeerT", bound=StreamPeer)
+
 MIB: Final = 1024 * 1024
-#: Whether the full sizes are wanted (`poe faults`), on a machine that does nothing else.
+#: Whether full sizes are wanted (`poe faults`), on a machine that does nothing else.
 FULL: Final = os.environ.get("WSPRISM_FAULTS") == "1"
 #: What tests put into payloads, so that it is found where it should not be.
 SECRET: Final = "hush-hush"
@@ -61,7 +63,7 @@ class Row:
         self._refusals = _by_name(refusals)
         self._warnings = warnings
         self._slowdown = slowdown
-        self._peers: list[WebSocketPeer] = []
+        self._peers: list[StreamPeer] = []
         self.entries: list[dict[str, Any]] = []
 
     async def __aenter__(self) -> Self:
@@ -95,7 +97,7 @@ class Row:
         self._peers.append(peer)
         return peer
 
-    def keep(self, peer: WebSocketPeer) -> WebSocketPeer:
+    def keep(self, peer: PeerT) -> PeerT:
         """Have a connection dropped at the end of the row."""
         self._peers.append(peer)
         return peer
@@ -153,7 +155,8 @@ class Row:
             match entry["event"]:
                 case "session_closed":
                     ends[str(entry["code"])] += 1
-                    assert entry["reason"], entry
+                    # A peer that leaves need not say why.
+                    assert entry["reason"] or entry["code"] == 1000, entry
                 case "refused" | "ended_early":
                     refusals[str(entry["code"])] += 1
                     assert entry["reason"], entry
@@ -165,5 +168,7 @@ class Row:
             assert never not in text
 
 
-def _by_name(counts: Mapping[int | str, int] | Mapping[int, int] | None) -> Counter[str]:
+def _by_name(
+    counts: Mapping[int | str, int] | Mapping[int, int] | None,
+) -> Counter[str]:
     return Counter({str(code): count for code, count in (counts or {}).items()})

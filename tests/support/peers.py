@@ -130,6 +130,13 @@ class Stream:
     def drop(self) -> None:
         self._writer.transport.abort()
 
+    def reset(self) -> None:
+        """Drop it with a TCP reset: nothing is said, and nothing more is read."""
+        linger = struct.pack("ii", 1, 0)
+        raw = self._writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.drop()
+
 
 class StreamPeer(Stream):
     """A `Peer` on a stream; a framing says how a frame is read."""

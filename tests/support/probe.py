@@ -1,6 +1,6 @@
-"""A plugin for gateways in a process of their own: what a test wants to see or do there.
+"""Plugins for gateways in a process of their own: what tests see and do there.
 
-It is installed like any other, so nothing of the gateway knows that it is tested.
+They are installed like any other, so that the gateway does not know it is tested.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ class Probe:
             outbound=(
                 Outbound(name="echoed"),
                 Outbound(name="said"),
-                Outbound(
-                    name="tick", lane="market", delivery=Delivery.LATEST
-                ),
+                Outbound(name="tick", lane="market", delivery=Delivery.LATEST),
                 *(Outbound(name=f"on_{lane}", lane=lane) for lane in _LANES),
             ),
             opcodes=(Opcode(number=RELAY, name="RELAY", lane="realtime"),),
