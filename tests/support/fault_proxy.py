@@ -1,7 +1,7 @@
 """A TCP proxy that does to bytes what networks do.
 
 It stands between a client and a server on the loopback address. Each direction has a
-`Way`, which may be changed at any time: what is read from then on meets the new faults.
+`Way`, which may be changed at any time: what comes from then on meets the new faults.
 
     async with FaultProxy(server_port) as proxy:
         proxy.down.bytes_per_second = 1_000
@@ -11,11 +11,9 @@ It stands between a client and a server on the loopback address. Each direction 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import socket
 import struct
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -36,12 +34,14 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 class Way:
     """The faults of one direction; at first there are none.
 
+    While it is dead, bytes and the end are swallowed, as those of a peer that vanished.
+
     Args:
         delay: Seconds that each read is late.
         jitter: Up to so many more seconds; the order of bytes stays.
         segment_size: Bytes of a segment at most; None leaves them as they are.
         bytes_per_second: How fast it goes; None is as fast as it can.
-        is_dead: Whether bytes, and the end, are swallowed: a peer that has vanished.
+        is_dead: Whether nothing gets through.
     """
 
     delay: float = 0.0
@@ -51,8 +51,8 @@ class Way:
     is_dead: bool = False
 
     @property
-    def read_size(self) -> int:
-        """How many bytes may be read at once."""
+    def piece_size(self) -> int:
+        """How many bytes go at once."""
         sizes = [READ_SIZE]
         if self.segment_size is not None:
             sizes.append(self.segment_size)
@@ -79,8 +79,9 @@ class FaultProxy:
     def __init__(self, target: int, *, seed: int = 0) -> None:
         self._target = target
         self._chance = random.Random(seed)
-        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: dict[
+            asyncio.Task[None], tuple[socket.socket, socket.socket]
+        ] = {}
         self.port = 0
         self.up = Way()
         self.down = Way()
@@ -92,59 +93,51 @@ class FaultProxy:
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(1024)
         self.port = self._listener.getsockname()[1]
-        self._spawn(self._accept())
+        self._accepting = asyncio.ensure_future(self._accept())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._accepting.cancel()
+        await asyncio.gather(self._accepting, return_exceptions=True)
         self._listener.close()
-        self.drop()
+        await self.drop()
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
         """Reset every connection, on both sides."""
-        for pair in self._pairs:
+        for pair in self._serving.values():
             for one in pair:
-                with contextlib.suppress(OSError):
-                    one.setsockopt(
-                        socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
-                    )
-        self.drop()
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        await self.drop()
 
-    def drop(self) -> None:
+    async def drop(self) -> None:
         """Close every connection, on both sides."""
-        pairs, self._pairs = self._pairs, set()
-        for client, server in pairs:
-            client.close()
-            server.close()
+        tasks = list(self._serving)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             client, _ = await loop.sock_accept(self._listener)
-            self._spawn(self._serve(client))
+            pair = client, _small_socket()
+            for one in pair:
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            task = asyncio.ensure_future(self._serve(*pair))
+            self._serving[task] = pair
+            task.add_done_callback(self._serving.pop)
 
-    async def _serve(self, client: socket.socket) -> None:
-        server = _small_socket()
-        pair = client, server
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._pairs.add(pair)
+    async def _serve(self, client: socket.socket, server: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            await loop.sock_connect(server, ("127.0.0.1", self._target))
-            await asyncio.gather(
-                self._carry(client, server, self.up),
-                self._carry(server, client, self.down),
-            )
-        except OSError:
-            # One side is gone; so is the other then.
-            pass
-        finally:
-            self._pairs.discard(pair)
-            client.close()
-            server.close()
+        with client, server:
+            try:
+                await loop.sock_connect(server, ("127.0.0.1", self._target))
+                async with asyncio.TaskGroup() as ways:
+                    ways.create_task(self._carry(client, server, self.up))
+                    ways.create_task(self._carry(server, client, self.down))
+            except* OSError:
+                # One side is gone; so is the other then.
+                pass
 
     async def _carry(
         self, source: socket.socket, sink: socket.socket, way: Way
@@ -152,30 +145,46 @@ class FaultProxy:
         """Read, and have what was read passed on when its time comes."""
         loop = asyncio.get_running_loop()
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(IN_FLIGHT)
-        passing_on = asyncio.ensure_future(self._pass_on(under_way, sink, way))
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._pass_on(under_way, sink, way))
+            due = next_at = 0.0
+            while data := await self._read(source, way):
+                # The faults are those of now, not of when it began to wait.
+                size = way.piece_size
+                for at in range(0, len(data), size):
+                    piece = data[at : at + size]
+                    due = max(due, loop.time() + self._lateness(way))
+                    await under_way.put((due, piece))
+                    if way.bytes_per_second is not None:
+                        # Not reading is what the other end feels.
+                        next_at = max(next_at, loop.time())
+                        next_at += len(piece) / way.bytes_per_second
+                        await asyncio.sleep(next_at - loop.time())
+            await under_way.put((max(due, loop.time() + way.delay), b""))
+
+    def _lateness(self, way: Way) -> float:
+        return way.delay + way.jitter * self._chance.random()
+
+    async def _read(self, source: socket.socket, way: Way) -> bytes:
+        """Return what comes next, nothing at the end."""
         try:
-            due = 0.0
-            data = b"the beginning"
-            while data:
-                data = await loop.sock_recv(source, way.read_size)
-                if way.is_dead:
-                    # Nor is the end of it told.
-                    continue
-                late = way.delay + way.jitter * self._chance.random()
-                due = max(due, loop.time() + late)
-                await under_way.put((due, data))
-            await passing_on
-        finally:
-            passing_on.cancel()
+            return await asyncio.get_running_loop().sock_recv(source, way.piece_size)
+        except OSError:
+            if way.is_dead:
+                return b""
+            raise
 
     async def _pass_on(
-        self, under_way: asyncio.Queue[tuple[float, bytes]], sink: socket.socket, way: Way
+        self,
+        under_way: asyncio.Queue[tuple[float, bytes]],
+        sink: socket.socket,
+        way: Way,
     ) -> None:
         loop = asyncio.get_running_loop()
-        free_at = 0.0
         while True:
             due, data = await under_way.get()
-            await asyncio.sleep(max(due, free_at) - loop.time())
+            if (early := due - loop.time()) > 0:
+                await asyncio.sleep(early)
             if way.is_dead:
                 continue
             if not data:
@@ -186,13 +195,6 @@ class FaultProxy:
                 self.bytes_up += len(data)
             else:
                 self.bytes_down += len(data)
-            if way.bytes_per_second is not None:
-                free_at = max(free_at, loop.time()) + len(data) / way.bytes_per_second
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _small_socket() -> socket.socket:
