@@ -147,7 +147,7 @@ class EchoHost:
         (receiver,) = self.receivers
         return receiver
 
-    def greet(self, address: str) -> Refusal | None:
+    def greet(self, transport: str, address: str) -> Refusal | None:
         self.log.add("greet", address)
         return self.greeting
 

@@ -163,6 +163,7 @@ class TenantPolicy(_Section):
     rate_limit_scope: RateLimitScope = Field(
         default=RateLimitScope.CONNECTION, strict=False
     )
+    rate_limit_max_spent: Positive = 10_000
     sessions: SessionsPolicy = SessionsPolicy()
     ext_allowlist: tuple[Pattern, ...] = ("room:join", "room:leave")
     hot_allowlist: tuple[HotPattern, ...] = ()

@@ -32,8 +32,8 @@ class Metrics:
         messages: Messages received, by tenant, service and form (`text`, `hot`).
         errors: Messages refused, by tenant and code.
         errors_silenced: Refusals that a client was not told of.
-        handshakes: Connections judged, by transport and outcome; those that ended before
-            that by their close code.
+        handshakes: Connections judged, by transport and outcome; what ended before
+            that is there by its close code.
         closes: Sessions ended, by close code.
         plugin_failures: Exceptions of plugins, by plugin and hook.
         plugin_counts: Counters that manifests declared, by name.
@@ -62,6 +62,8 @@ class Readings:
         rooms: How many rooms have members here.
         lanes: Per lane: messages out, conflated, dropped, lost, overflowed.
         insecure: Switches that make the gateway less safe, and whether they are on.
+        spent_limits: By tenant, users who left and have not all of their rate limit
+            back yet.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class Readings:
         rooms: Callable[[], int],
         lanes: Callable[[], dict[str, tuple[int, int, int, int, int]]],
         insecure: Callable[[], dict[str, bool]],
+        spent_limits: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self.sessions = sessions
         self.rooms = rooms
         self.lanes = lanes
         self.insecure = insecure
+        self.spent_limits = spent_limits
 
 
 def render(metrics: Metrics, readings: Readings) -> tuple[bytes, str]:
@@ -156,4 +160,10 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         yield counter(name, help, ["lane"], counts)
     yield gauge("sessions", "Open sessions", ["tenant"], readings.sessions())
     yield gauge("rooms", "Rooms with members here", [], {"": readings.rooms()})
+    yield gauge(
+        "spent_limits",
+        "Users who left and have not all of their rate limit back",
+        ["tenant"],
+        readings.spent_limits(),
+    )
     yield gauge("insecure", "Switches that are on", ["switch"], readings.insecure())

@@ -139,7 +139,7 @@ class Connection:
         if self._auth_timer is not None:
             self._auth_timer.cancel()
         self.tenant = tenant
-        self._bucket = tenant.connection_bucket(self._parts.clock.now())
+        self._bucket = tenant.connection_bucket(identity.user, self._parts.clock.now())
         self.link.limit(tenant.limits.max_frame_bytes)
         self._parts.admission.note_accept(self._request)
         self._parts.desk.open(self, identity, resume=self._request.resume, ref=ref)
@@ -285,7 +285,11 @@ class Connection:
             self._auth_timer.cancel()
         if self._queues is not None:
             self._queues.drop()
-        if self.session is not None:
+        session = self.session
+        if session is not None:
+            if self._bucket is not None:
+                now = self._parts.clock.now()
+                self.tenant.connection_ended(session.user, self._bucket, now)
             self._parts.desk.ended(self, code, reason)
             self.session = None
 

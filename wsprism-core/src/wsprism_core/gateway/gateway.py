@@ -97,6 +97,7 @@ class Gateway:
         self._tasks = Tasks(self._log)
         failures = Failures(self.metrics)
         tenants = {tenant.id: Tenant(tenant, clock.now()) for tenant in config.tenants}
+        self._tenants = tenants
         routes = build_routes(plugins, observe_with(failures, self._tasks.spawn))
         services = [route.service for route in routes.services.values()]
         catalog = Catalog(services, routes.lanes)
@@ -138,7 +139,8 @@ class Gateway:
             tenants=tenants,
             sessions=self.sessions,
             authenticators=compile_each(plugins.hook("authenticate")),
-            limiter=_limiter(config, clock),
+            limiter=_limiter(config, clock, chance),
+            clock=clock,
             origins=OriginPolicy(settings.allowed_origins, loopback_only=development),
             development=development,
             patience=settings.handshake_timeout_ms / 1000,
@@ -303,6 +305,9 @@ class Gateway:
                 )
             },
             insecure=lambda: {"development_tickets": self._development},
+            spent_limits=lambda: {
+                tenant.id: tenant.spent_limits for tenant in self._tenants.values()
+            },
         )
         return render(self.metrics, readings)
 
@@ -319,7 +324,9 @@ class _TraceIds:
         return f"{self._node}-{self._count:x}"
 
 
-def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:
+def _limiter(
+    config: Config, clock: Clock, chance: random.Random
+) -> HandshakeLimiter | None:
     limit = config.gateway.handshake_limit
     if not limit.enabled:
         return None
@@ -330,6 +337,7 @@ def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:
         per_ip_rps=limit.per_ip_rps,
         per_ip_burst=limit.per_ip_burst,
         max_ip_entries=limit.max_ip_entries,
+        chance=chance,
     )
 
 

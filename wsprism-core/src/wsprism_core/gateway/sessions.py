@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ("SessionDesk",)
 
 
-
 class SessionDesk:
     """Where sessions begin and end.
 
