@@ -183,7 +183,9 @@ class GatewayProcess:
         text = self._get("/metrics").decode()
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                labels = ",".join(sample.labels.values())
+                labels = ",".join(
+                    f"{name}={value}" for name, value in sorted(sample.labels.items())
+                )
                 metrics[f"{sample.name}{{{labels}}}"] = sample.value
                 if sample.name == "wsprism_closes_total":
                     closes[sample.labels["code"]] = int(sample.value)

