@@ -420,9 +420,11 @@ async def tcp_peer(row: Row, *, authenticated: bool) -> TcpPeer:
     return peer
 
 
-def ends(authenticated: bool, code: int, count: int = 1) -> dict[str, dict[int, int]]:
-    """Return what a row expects: the end of a session, or of what became none."""
-    return {"closes" if authenticated else "refusals": {code: count}}
+def ending(gateway: GatewayProcess, authenticated: bool, code: int) -> Row:
+    """Return a row that ends a session, or what has not become one."""
+    if authenticated:
+        return Row(gateway, closes={code: 1})
+    return Row(gateway, refusals={code: 1})
 
 
 either = pytest.mark.parametrize(
@@ -436,7 +438,7 @@ async def test_w9_prefix(
     gateway: GatewayProcess, name: str, authenticated: bool
 ) -> None:
     code, data = PREFIXES[name]
-    async with Row(gateway, **ends(authenticated, code)) as row:
+    async with ending(gateway, authenticated, code) as row:
         peer = await tcp_peer(row, authenticated=authenticated)
         await send_all(peer, data)
         got = await closing(peer)
@@ -459,7 +461,7 @@ async def test_w9_prefix_in_four_packets(gateway: GatewayProcess) -> None:
 async def test_w9_a_prefix_and_then(
     gateway: GatewayProcess, trickle: bool, authenticated: bool
 ) -> None:
-    async with Row(gateway, **ends(authenticated, 1008)) as row:
+    async with ending(gateway, authenticated, 1008) as row:
         peer = await tcp_peer(row, authenticated=authenticated)
         await peer.send_raw(b"\0\0\x10\0\1")
         closed = asyncio.ensure_future(closing(peer, within=MESSAGE_TIMEOUT + 1.0))

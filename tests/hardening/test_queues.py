@@ -16,7 +16,6 @@ from support.listener import Listener
 from support.oracle import FAST_ENOUGH, FULL, MIB, Row
 from support.peers import WebSocketPeer, handshake
 from support.pure import ManualClock
-from support.waiting import until
 from wsprism_core.policy.limits import HandshakeLimiter, TokenBucket
 from wsprism_core.realtime.backlog import STARVATION_FLOOR
 from wsprism_core.realtime.lanes import DEFAULT_LANES
@@ -24,6 +23,9 @@ from wsprism_core.realtime.lanes import DEFAULT_LANES
 PATIENT = {"gateway": {"writer_send_timeout_ms": 120_000}}
 WRITE_TIMEOUT = 1.0
 HASTY = {"gateway": {"writer_send_timeout_ms": round(1000 * WRITE_TIMEOUT)}}
+
+#: Round trips beside thousands of rooms or sessions that come and go, in milliseconds.
+MANY = 250.0
 
 LANES = {lane.name: lane for lane in DEFAULT_LANES}
 
@@ -102,7 +104,7 @@ async def test_q1_a_reader_that_stops(gateways: Gateways) -> None:
             while next_seq <= 500 + count:
                 await late.until_any()
                 for message in late.take():
-                    data = message.get("data")
+                    data = message["data"]
                     if message["type"] == "lost":
                         assert data["from_seq"] == next_seq
                         next_seq = data["to_seq"] + 1
@@ -124,15 +126,9 @@ async def test_q1_a_reader_that_stops_for_good(gateways: Gateways) -> None:
         async with Listener(await row.connect("sender")) as sender:
             flood = {"user": "user:stalled", "counts": {"bulk": 100}, "size": 5_000}
             await sender.send("probe", "flood", flood)
-            await is_closed(gateway, row, within=WRITE_TIMEOUT + 1.0)
+            cut = {"4001": row.before.closes["4001"] + 1}
+            await gateway.settles(closes=cut, within=WRITE_TIMEOUT + 1.0)
             await sender.leave()
-
-
-async def is_closed(gateway: GatewayProcess, row: Row, *, within: float) -> None:
-    """Wait until one more session is closed 4001."""
-    before = row.before.closes["4001"]
-    if not await until(lambda: gateway.look().closes["4001"] > before, within):
-        raise TimeoutError("it was not closed in time")
 
 
 # ------------------------------------------------------------------------------- Q2
@@ -150,7 +146,9 @@ async def test_q2_a_byte_a_second(gateways: Gateways) -> None:
         proxy.down.bytes_per_second = 1
         flood = {"user": "user:slow", "counts": {"bulk": 200}, "size": 5_000}
         await sender.send("probe", "flood", flood)
-        await is_closed(gateway, row, within=15.0 if FULL else WRITE_TIMEOUT + 2.0)
+        cut = {"4001": row.before.closes["4001"] + 1}
+        within = 15.0 if FULL else WRITE_TIMEOUT + 2.0
+        await gateway.settles(closes=cut, within=within)
         assert slow.end is None
         await proxy.drop()
         await sender.leave()
@@ -245,10 +243,10 @@ async def test_q3_conflation_keeps_keys_and_tenants_apart(gateways: Gateways) ->
             async with Listener(peer) as reader:
                 await reader.send("probe", "echo")
                 await reader.until("probe.echoed")
-                ticks = reader.of("probe.tick")
-                last = assert_in_order(ticks, keys, tenant)
+                got = reader.of("probe.tick")
+                last = assert_in_order(got, keys, tenant)
                 assert last == dict.fromkeys(keys, count - 1)
-                assert len(ticks) < len(keys) * count
+                assert len(got) < len(keys) * count
                 await reader.leave()
         for sender in senders:
             await sender.leave()
@@ -342,10 +340,16 @@ async def test_q5_one_session_in_ten_thousand_rooms(gateways: Gateways) -> None:
     # What empty rooms are kept for is another matter.
     gateway = gateways({"gateway": {"max_idle_rooms": 0}})
     count = 10_000 if FULL else 2_000
-    async with (
-        Row(gateway, closes={1000: 1}) as row,
-        Listener(await row.connect("everywhere")) as one,
-    ):
+    await join_rooms(gateway, count)
+    # The first time is a rehearsal: Python keeps the memory that it once had, and what
+    # is looked for is what is never given back.
+    async with Row(gateway, closes={1000: 1}, fast_enough=MANY):
+        await join_rooms(gateway, count)
+
+
+async def join_rooms(gateway: GatewayProcess, count: int) -> None:
+    """Join so many rooms, be heard in one, and leave all of them at once."""
+    async with Listener(await gateway.connect("everywhere")) as one:
         for number in range(count):
             await one.send("room", "join", room=f"r{number}")
             # Answers ride the control lane, which holds 256.
@@ -355,18 +359,24 @@ async def test_q5_one_session_in_ten_thousand_rooms(gateways: Gateways) -> None:
         await one.send("probe", "say", "hello", room="r77")
         (said,) = await one.until("probe.said")
         assert said["room"] == "r77"
-        # It leaves all of them at once.
         await one.leave()
 
 
 async def test_q5_one_room_with_all_sessions(gateways: Gateways) -> None:
     gateway = gateways(PATIENT)
     count = 2_000 if FULL else 300
-    async with Row(gateway, closes={1000: count}) as row, AsyncExitStack() as stack:
-        all = [
-            await stack.enter_async_context(Listener(await row.connect(f"u{number}")))
-            for number in range(count)
-        ]
+    await fill_room(gateway, count)
+    async with Row(gateway, closes={1000: count}, fast_enough=MANY):
+        await fill_room(gateway, count)
+
+
+async def fill_room(gateway: GatewayProcess, count: int) -> None:
+    """Have so many sessions in one room, ten of which say something to all."""
+    async with AsyncExitStack() as stack:
+        all = []
+        for number in range(count):
+            peer = await gateway.connect(f"u{number}")
+            all.append(await stack.enter_async_context(Listener(peer)))
         for one in all:
             await one.send("room", "join", room="square")
         for one in all:

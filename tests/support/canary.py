@@ -26,7 +26,7 @@ TIMEOUT: Final = 20.0
 class Echoes(NamedTuple):
     """Round trips in milliseconds; `died` says why there are no more."""
 
-    count: int
+    number: int
     p50: float
     p99: float
     worst: float

@@ -19,7 +19,7 @@ from support.canary import Echoes
 from support.command_line import environment
 from support.peers import WebSocketPeer
 from support.probe import install_plugins
-from support.waiting import until_blocking
+from support.waiting import until, until_blocking
 
 __all__ = ("GatewayProcess", "Gateways", "Look", "merged")
 
@@ -210,6 +210,28 @@ class GatewayProcess:
             metrics=metrics,
         )
 
+    async def settles(
+        self,
+        *,
+        fds: int | None = None,
+        closes: Mapping[str, int] | None = None,
+        within: float = TIMEOUT,
+    ) -> None:
+        """Wait until it has no more descriptors, and so many closes by code.
+
+        Raises:
+            TimeoutError: That takes more than so many seconds.
+        """
+
+        def has_settled() -> bool:
+            now = self.look()
+            return (fds is None or now.fds <= fds) and all(
+                now.closes[code] >= count for code, count in (closes or {}).items()
+            )
+
+        if not await until(has_settled, within):
+            raise TimeoutError(f"after {within} s: {self.look()}")
+
     def memory(self, name: str) -> int:
         """Return a field of the process's status, in bytes: `VmRSS`, `VmHWM`."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
@@ -231,11 +253,11 @@ class GatewayProcess:
 
         def enough() -> bool:
             parts.append(self._ask_canary())
-            return sum(one.count for one in parts) >= at_least
+            return sum(one.number for one in parts) >= at_least
 
         until_blocking(enough)
         return Echoes(
-            count=sum(one.count for one in parts),
+            number=sum(one.number for one in parts),
             p50=max(one.p50 for one in parts),
             p99=max(one.p99 for one in parts),
             worst=max(one.worst for one in parts),

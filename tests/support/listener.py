@@ -22,6 +22,7 @@ class Listener:
         peer: Whom it reads for.
         messages: The envelopes that came, oldest first.
         times: When each came, on the loop's clock.
+        pings: How many pings it has answered.
         end: The close, or the end without one, once there is one.
     """
 
@@ -29,6 +30,7 @@ class Listener:
         self.peer = peer
         self.messages: list[dict[str, Any]] = []
         self.times: list[float] = []
+        self.pings = 0
         self.end: Got | None = None
         self._news = asyncio.Event()
 
@@ -45,6 +47,9 @@ class Listener:
         self._reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reading
+        self.peer.drop()
+        # The socket is closed in the next turn.
+        await asyncio.sleep(0)
 
     async def send(
         self,
@@ -64,18 +69,20 @@ class Listener:
         """Wait for so many messages of a type; return all of it that have come."""
         async with asyncio.timeout(TIMEOUT):
             while len(found := self.of(svc_and_type)) < count:
-                assert self.end is None, f"it ended: {self.end}"
-                self._news.clear()
-                await self._news.wait()
+                await self.until_news()
         return found
+
+    async def until_news(self) -> None:
+        """Wait for whatever comes next."""
+        assert self.end is None, f"it ended: {self.end}"
+        self._news.clear()
+        await self._news.wait()
 
     async def until_any(self) -> None:
         """Wait for a message."""
         async with asyncio.timeout(TIMEOUT):
             while not self.messages:
-                assert self.end is None, f"it ended: {self.end}"
-                self._news.clear()
-                await self._news.wait()
+                await self.until_news()
 
     def take(self) -> list[dict[str, Any]]:
         """Return what came, and forget it."""
@@ -116,6 +123,7 @@ class Listener:
                 self.messages.append(json.loads(got.payload))
                 self.times.append(loop.time())
             elif got.kind == "ping":
+                self.pings += 1
                 await self.peer.send("pong", got.payload)
             elif got.kind in ("close", "end"):
                 self.end = got

@@ -45,6 +45,7 @@ class Row:
         warnings: Events that may be logged as warnings or errors.
         slowdown: How much slower the others' echoes may be; None where the row holds
             up the event loop on purpose.
+        fast_enough: Round trips that are no harm, in milliseconds.
 
     Attributes:
         before: How the gateway was.
@@ -55,20 +56,24 @@ class Row:
         self,
         gateway: GatewayProcess,
         *,
-        closes: Mapping[int | str, int] | None = None,
+        closes: Mapping[int, int] | None = None,
         refusals: Mapping[int, int] | None = None,
         warnings: tuple[str, ...] = (),
         slowdown: float | None = 2.0,
+        fast_enough: float = FAST_ENOUGH,
     ) -> None:
         self.gateway = gateway
         self.expect(closes, refusals)
         self._warnings = warnings
         self._slowdown = slowdown
+        self._fast_enough = fast_enough
         self._peers: list[StreamPeer] = []
         self.entries: list[dict[str, Any]] = []
 
     async def __aenter__(self) -> Self:
         gateway = self.gateway
+        # What came before may still be ending.
+        assert await until(lambda: gateway.look().alive["WebSocketLink"] == 1)
         self.before = gateway.look()
         self._log_start = gateway.log_size
         gateway.echoes(at_least=1)
@@ -88,7 +93,7 @@ class Row:
 
     def expect(
         self,
-        closes: Mapping[int | str, int] | None = None,
+        closes: Mapping[int, int] | None = None,
         refusals: Mapping[int, int] | None = None,
     ) -> None:
         """Say what the row brings about, where that is known only now."""
@@ -133,15 +138,15 @@ class Row:
         echoes = gateway.echoes()
         assert echoes.died is None
         if self._slowdown is not None:
-            limit = max(self._slowdown * gateway.quiet.p99, FAST_ENOUGH)
+            limit = max(self._slowdown * gateway.quiet.p99, self._fast_enough)
             assert echoes.p99 <= limit, (echoes, gateway.quiet)
         self.entries = gateway.logged(self._log_start)
         self._check_log()
 
-    def _changes(self, after: Look) -> dict[str, object]:
+    def _changes(self, after: Look) -> dict[str, tuple[object, object]]:
         """Return what is not as it was, but for what the row is to bring about."""
         before = self.before
-        changes: dict[str, object] = {
+        changes: dict[str, tuple[object, object]] = {
             "closes": (after.closes - before.closes, self._closes),
             "refusals": (after.refusals - before.refusals, self._refusals),
             "fds": (after.fds, before.fds),
@@ -150,11 +155,7 @@ class Row:
             "registered": (after.registered, before.registered),
             "ended twice": (after.ended_twice, 0),
         }
-        different = {
-            name: pair
-            for name, pair in changes.items()
-            if isinstance(pair, tuple) and pair[0] != pair[1]
-        }
+        different = {name: two for name, two in changes.items() if two[0] != two[1]}
         if after.rss > 1.1 * before.rss:
             different["rss"] = (after.rss, before.rss)
         return different
@@ -182,7 +183,5 @@ class Row:
             assert never not in text
 
 
-def _by_name(
-    counts: Mapping[int | str, int] | Mapping[int, int] | None,
-) -> Counter[str]:
+def _by_name(counts: Mapping[int, int] | None) -> Counter[str]:
     return Counter({str(code): count for code, count in (counts or {}).items()})

@@ -84,7 +84,7 @@ class Probe:
     name = "probe"
 
     def __init__(self) -> None:
-        self._open: dict[str, Session] = {}
+        self._open: dict[str, realtime.Session] = {}
         self._ended: Counter[str] = Counter()
 
     @hookimpl
@@ -148,6 +148,7 @@ class Probe:
                 ]
             case "block":
                 time.sleep(data.ms / 1000)
+                return Reply("echoed")
         return Reply("echoed", data)
 
     @hookimpl
@@ -156,6 +157,7 @@ class Probe:
 
     @hookimpl
     def on_open(self, session: Session) -> None:
+        assert isinstance(session, realtime.Session)
         self._open[session.id] = session
 
     @hookimpl
