@@ -70,7 +70,7 @@ def delays(one: Listener) -> list[float]:
 
 async def test_q1_a_reader_that_stops(gateways: Gateways) -> None:
     gateway = gateways(PATIENT)
-    count = 60_000 if FULL else 3_000
+    count = 60_000 if FULL else 2_000
     async with Row(gateway, closes={1000: 3}) as row, AsyncExitStack() as stack:
         stalled = await row.connect("stalled")
         reader, sender = [
@@ -160,7 +160,7 @@ async def test_q2_a_byte_a_second(gateways: Gateways) -> None:
 async def test_q3_a_flood_above_leaves_the_floor(gateways: Gateways) -> None:
     gateway = gateways(PATIENT)
     keys = [f"k{number}" for number in range(100)]
-    enough = 150 if FULL else 20
+    enough = 150 if FULL else 12
     async with (
         Row(gateway, closes={1000: 2}) as row,
         FaultProxy(gateway.port) as proxy,
@@ -237,8 +237,7 @@ async def test_q3_conflation_keeps_keys_and_tenants_apart(gateways: Gateways) ->
                 }
                 await sender.send("probe", "ticks", ticks)
                 await sender.send("probe", "echo")
-        for sender in senders:
-            await sender.until("probe.echoed", count // 100)
+                await sender.until("probe.echoed", first // 100 + 1)
         for tenant, peer in readers.items():
             async with Listener(peer) as reader:
                 await reader.send("probe", "echo")
@@ -339,7 +338,7 @@ def test_q4_a_million_addresses() -> None:
 async def test_q5_one_session_in_ten_thousand_rooms(gateways: Gateways) -> None:
     # What empty rooms are kept for is another matter.
     gateway = gateways({"gateway": {"max_idle_rooms": 0}})
-    count = 10_000 if FULL else 2_000
+    count = 10_000 if FULL else 1_000
     await join_rooms(gateway, count)
     # The first time is a rehearsal: Python keeps the memory that it once had, and what
     # is looked for is what is never given back.
@@ -364,7 +363,7 @@ async def join_rooms(gateway: GatewayProcess, count: int) -> None:
 
 async def test_q5_one_room_with_all_sessions(gateways: Gateways) -> None:
     gateway = gateways(PATIENT)
-    count = 2_000 if FULL else 300
+    count = 2_000 if FULL else 200
     await fill_room(gateway, count)
     async with Row(gateway, closes={1000: count}, fast_enough=MANY):
         await fill_room(gateway, count)
@@ -393,7 +392,7 @@ async def fill_room(gateway: GatewayProcess, count: int) -> None:
 
 async def test_q5_a_storm_of_handshakes(gateways: Gateways) -> None:
     # The canary's handshake took one of the burst, and got it back.
-    rps, burst, count = 50, 100, 10_000 if FULL else 1_500
+    rps, burst, count = 50, 100, 10_000 if FULL else 1_000
     limit = {
         "enabled": True,
         "global_rps": rps,

@@ -2,7 +2,7 @@
 
 It has a process to itself because what the test sends would hold up its clock. Each
 line on standard input is answered with one line of JSON: the round trips since the one
-before, in milliseconds.
+before, in milliseconds, and why there are no more, or null.
 """
 
 from __future__ import annotations
@@ -12,25 +12,13 @@ import socket
 import sys
 import threading
 import time
-from typing import Final, NamedTuple
+from typing import Final
 
 from support.peers import client_frame, handshake
-
-__all__ = ("Echoes",)
 
 #: Seconds between two echoes.
 INTERVAL: Final = 0.002
 TIMEOUT: Final = 20.0
-
-
-class Echoes(NamedTuple):
-    """Round trips in milliseconds; `died` says why there are no more."""
-
-    number: int
-    p50: float
-    p99: float
-    worst: float
-    died: str | None
 
 
 class Canary:
@@ -61,19 +49,12 @@ class Canary:
         except (OSError, AssertionError) as error:
             self._died = repr(error)
 
-    def since(self) -> Echoes:
+    def since(self) -> tuple[list[float], str | None]:
         """Return what happened since the last call; one under way counts as it is."""
         times, self._times = self._times, []
         if (sent_at := self._sent_at) and self._died is None:
             times = [*times, time.perf_counter() - sent_at]
-        times = sorted(1000 * one for one in times) or [0.0]
-        return Echoes(
-            len(times),
-            times[len(times) // 2],
-            times[len(times) * 99 // 100],
-            times[-1],
-            self._died,
-        )
+        return [1000 * one for one in times], self._died
 
     def _read(self, type: str) -> None:
         """Read the next message; answer pings meanwhile."""

@@ -15,13 +15,12 @@ from typing import Any, Final, TypeAlias
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.canary import Echoes
 from support.command_line import environment
 from support.peers import WebSocketPeer
 from support.probe import install_plugins
 from support.waiting import until, until_blocking
 
-__all__ = ("GatewayProcess", "Gateways", "Look", "merged")
+__all__ = ("Echoes", "GatewayProcess", "Gateways", "Look", "merged")
 
 TIMEOUT: Final = 20.0
 TESTS: Final = Path(__file__).parents[1]
@@ -58,6 +57,24 @@ def merged(base: Any, changes: Any) -> Any:
             len(changes) :
         ]
     return changes
+
+
+@dataclass(frozen=True)
+class Echoes:
+    """Round trips of the canary.
+
+    Attributes:
+        times: In milliseconds.
+        died: Why there are no more, or None.
+    """
+
+    times: list[float] = field(repr=False)
+    died: str | None
+
+    @property
+    def p99(self) -> float:
+        """What all but one of a hundred were faster than."""
+        return sorted(self.times)[len(self.times) * 99 // 100]
 
 
 @dataclass(frozen=True)
@@ -249,20 +266,17 @@ class GatewayProcess:
 
     def echoes(self, *, at_least: int = 20) -> Echoes:
         """Return the canary's round trips since the last call, at least so many."""
-        parts: list[Echoes] = []
+        times: list[float] = []
+        died = None
 
-        def enough() -> bool:
-            parts.append(self._ask_canary())
-            return sum(one.number for one in parts) >= at_least
+        def are_enough() -> bool:
+            nonlocal died
+            more, died = self._ask_canary()
+            times.extend(more)
+            return len(times) >= at_least or died is not None
 
-        until_blocking(enough)
-        return Echoes(
-            number=sum(one.number for one in parts),
-            p50=max(one.p50 for one in parts),
-            p99=max(one.p99 for one in parts),
-            worst=max(one.worst for one in parts),
-            died=parts[-1].died,
-        )
+        until_blocking(are_enough)
+        return Echoes(times, died)
 
     def logged(self, start: int = 0) -> list[dict[str, Any]]:
         """Return the entries of the log from a position on."""
@@ -315,14 +329,15 @@ class GatewayProcess:
             env=environment(PYTHONPATH=str(TESTS)),
         )
 
-    def _ask_canary(self) -> Echoes:
+    def _ask_canary(self) -> tuple[list[float], str | None]:
         canary = self._canary
         assert canary is not None
         assert canary.stdin is not None
         assert canary.stdout is not None
         canary.stdin.write("\n")
         canary.stdin.flush()
-        return Echoes(*json.loads(canary.stdout.readline()))
+        times, died = json.loads(canary.stdout.readline())
+        return times, died
 
 
 #: Starts a gateway with changes to its configuration, or finds the one that runs.

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from support.gateway_process import TICKET, GatewayProcess, Look
+from support.gateway_process import TICKET, Echoes, GatewayProcess, Look
 from support.peers import StreamPeer, WebSocketPeer
 from support.waiting import until
 
@@ -31,6 +31,8 @@ SECRET: Final = "hush-hush"
 FAST_ENOUGH: Final = 25.0 if FULL else 100.0
 #: The outcome of a handshake over the limit.
 TOO_MANY: Final = "429"
+#: Round trips that tell a 99th percentile.
+ENOUGH: Final = 200
 #: Seconds until everything is as it was.
 RECOVERY: Final = 5.0
 
@@ -139,7 +141,11 @@ class Row:
         assert echoes.died is None
         if self._slowdown is not None:
             limit = max(self._slowdown * gateway.quiet.p99, self._fast_enough)
-            assert echoes.p99 <= limit, (echoes, gateway.quiet)
+            if echoes.p99 > limit:
+                # Of few the 99th percentile is the one that the machine held up.
+                more = gateway.echoes(at_least=ENOUGH)
+                echoes = Echoes([*echoes.times, *more.times], more.died)
+            assert echoes.p99 <= limit, (echoes.p99, gateway.quiet.p99)
         self.entries = gateway.logged(self._log_start)
         self._check_log()
 
