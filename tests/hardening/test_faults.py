@@ -18,9 +18,10 @@ import pytest
 
 from support.command_line import environment
 from support.fault_proxy import FaultProxy
-from support.gateway_process import GatewayProcess, Gateways
+from support.gateway_process import PATIENT, GatewayProcess, Gateways
 from support.listener import Listener
 from support.oracle import FULL, Row
+from support.peers import END
 
 PING, PONG = 0.4, 0.4
 #: A beat is an eighth of the shorter; two of them are the rounding.
@@ -170,7 +171,9 @@ async def test_f9_a_link_that_went_down(
 # ------------------------------------------------------------------------------ F10
 
 
-async def test_f10_resets(gateway: GatewayProcess) -> None:
+async def test_f10_resets(gateways: Gateways) -> None:
+    # Nobody here answers pings.
+    gateway = gateways(PATIENT)
     count = 2_000 if FULL else 200
     # The first time is a rehearsal, for the memory's sake.
     await reset_many(gateway, count)
@@ -191,8 +194,8 @@ async def reset_many(gateway: GatewayProcess, count: int) -> None:
         await peer.send("text", b'{"svc":"room","type":"join","room":"hall"}')
         if number % 2:
             await peer.send_raw(peer.framed("text", b"half")[:-1])
-        while number % 4 and b'"joined"' not in (await peer.frame()).payload:
-            pass
+        while number % 4 and b'"joined"' not in (got := await peer.frame()).payload:
+            assert got != END
     for peer in peers:
         peer.reset()
     await asyncio.sleep(0)

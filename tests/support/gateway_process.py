@@ -20,7 +20,7 @@ from support.peers import WebSocketPeer
 from support.probe import install_plugins
 from support.waiting import until, until_blocking
 
-__all__ = ("Echoes", "GatewayProcess", "Gateways", "Look", "merged")
+__all__ = ("PATIENT", "Echoes", "GatewayProcess", "Gateways", "Look")
 
 TIMEOUT: Final = 20.0
 TESTS: Final = Path(__file__).parents[1]
@@ -42,18 +42,20 @@ _CONFIG: Final[dict[str, Any]] = {
     "gateway": {"listen": "127.0.0.1:0", "ping_interval_ms": 0, "idle_timeout_ms": 0},
     "tenants": [{"id": "main", **_TENANT}, {"id": "other", **_TENANT}],
 }
+#: A configuration under which nobody is cut for reading too slowly.
+PATIENT: Final = {"gateway": {"writer_send_timeout_ms": 120_000}}
 
 
-def merged(base: Any, changes: Any) -> Any:
+def _merged(base: Any, changes: Any) -> Any:
     """Return nested settings with some of them replaced; lists go item by item."""
     if isinstance(base, dict) and isinstance(changes, Mapping):
         names = {**base, **changes}
         return {
-            name: merged(base.get(name), changes[name]) if name in changes else value
+            name: _merged(base.get(name), changes[name]) if name in changes else value
             for name, value in names.items()
         }
     if isinstance(base, list) and isinstance(changes, list):
-        return [merged(*pair) for pair in zip(base, changes, strict=False)] + base[
+        return [_merged(*pair) for pair in zip(base, changes, strict=False)] + base[
             len(changes) :
         ]
     return changes
@@ -123,7 +125,7 @@ class GatewayProcess:
     def __init__(
         self, folder: Path, config: Mapping[str, Any], options: tuple[str, ...] = ()
     ) -> None:
-        self.config = merged(_CONFIG, config)
+        self.config = _merged(_CONFIG, config)
         file = folder / "wsprism.yaml"
         file.write_text(yaml.safe_dump(self.config), encoding="utf-8")
         install_plugins(folder)
