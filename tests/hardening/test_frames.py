@@ -227,21 +227,25 @@ async def test_w5_unfinished_bytes(gateways: Gateways) -> None:
     message = echo_text(b'"' + b"x" * (MAX_MESSAGE - len(echo_text(b'""'))) + b'"')
     begin = client_frame(TEXT, message[:size], fin=False)
     end = client_frame(0, message[size:])
-    async with Row(gateway, closes={1013: 100 - kept, 1000: kept}) as row:
-        peers = [await row.connect() for _ in range(100)]
-        for place, peer in enumerate(peers):
-            await peer.send_raw(begin)
-            if place < kept:
-                await peer.send("ping", b"")
-                assert await peer.frame() == Got("pong")
-            else:
-                assert (await closing(peer)).code == 1013
-        assert row.peak_growth < 1.5 * limit
-        # Those that came first are not harmed.
-        for peer in peers[:kept]:
-            await peer.send_raw(end)
-            assert b'"echoed"' in (await peer.frame()).payload
-            await goodbye(peer)
+    rounds = 2
+    closes = {1013: rounds * (100 - kept), 1000: rounds * kept}
+    async with Row(gateway, closes=closes) as row:
+        # What was held is given back: the second time there is as much room.
+        for _ in range(rounds):
+            peers = [await row.connect() for _ in range(100)]
+            for place, peer in enumerate(peers):
+                await peer.send_raw(begin)
+                if place < kept:
+                    await peer.send("ping", b"")
+                    assert await peer.frame() == Got("pong")
+                else:
+                    assert (await closing(peer)).code == 1013
+            assert row.peak_growth < 1.5 * limit
+            # Those that came first are not harmed.
+            for peer in peers[:kept]:
+                await peer.send_raw(end)
+                assert b'"echoed"' in (await peer.frame()).payload
+                await goodbye(peer)
 
 
 # ------------------------------------------------------------------------------- W6

@@ -97,7 +97,7 @@ class Readings:
         rooms: Callable[[], int],
         lanes: Callable[[], dict[str, tuple[int, int, int, int, int]]],
         insecure: Callable[[], dict[str, bool]],
-        spent_limits: Callable[[], dict[str, int]] = dict,
+        spent_limits: Callable[[], dict[str, int]],
     ) -> None:
         self.sessions = sessions
         self.rooms = rooms
