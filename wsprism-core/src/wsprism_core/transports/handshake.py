@@ -6,14 +6,16 @@ malformed handshake or query (400); the rest is the host's to judge.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import InvalidHandshake, InvalidHeader, NegotiationError
-from websockets.http11 import Request
 
 from wsprism_core.transports.frames import FrameParser
 from wsprism_core.transports.http import Head, Rejected, parse_query
 from wsprism_core.transports.port import ConnectRequest
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request
 
 __all__ = (
     "accept_handshake",

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, cast
 
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.port import Host
 
@@ -63,7 +64,7 @@ class StreamConnection(asyncio.Protocol):
     def __init__(self, home: StreamTransport) -> None:
         self._home = home
         self._socket: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket."""
@@ -91,7 +92,7 @@ class StreamConnection(asyncio.Protocol):
     def _arm(self, seconds: float, work: Callable[[], None]) -> None:
         """Set the timer, in place of what it was set to."""
         self._disarm()
-        self._timer = self._home.loop.call_later(seconds, work)
+        self._timer = self._home.host.after(seconds, work)
 
     def _disarm(self) -> None:
         if self._timer is not None:
