@@ -11,6 +11,7 @@ def readings() -> Readings:
         rooms=lambda: 3,
         lanes=lambda: {"control": (4, 5, 6, 7, 8)},
         insecure=lambda: {"development_tickets": True},
+        spent_limits=lambda: {"acme": 2},
     )
 
 
@@ -49,6 +50,7 @@ def test_what_is_read_is_exposed() -> None:
     found = samples(Metrics())
     assert found["wsprism_sessions", ("acme",)] == 2
     assert found["wsprism_rooms", ()] == 3
+    assert found["wsprism_spent_limits", ("acme",)] == 2
     assert found["wsprism_insecure", ("development_tickets",)] == 1
     assert found["wsprism_lane_messages_sent_total", ("control",)] == 4
     assert found["wsprism_lane_messages_conflated_total", ("control",)] == 5

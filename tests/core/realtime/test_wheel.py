@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -108,3 +109,24 @@ def test_a_wheel_that_is_stopped_turns_no_more() -> None:
     wheel.stop()
     clock.advance(5)
     assert wheel.ticks == 0
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["after it ran", "cancelled"])
+def test_a_deadline_that_is_over_keeps_nothing_alive(runs: bool) -> None:
+    class Owner:
+        def work(self) -> None:
+            pass
+
+    clock, wheel = turning()
+    owner = Owner()
+    gone = weakref.ref(owner)
+    deadline = wheel.after(1.0, owner.work)
+    del owner
+    assert gone() is not None
+    if runs:
+        clock.advance(2.0)
+    else:
+        deadline.cancel()
+    assert gone() is None
+    # Whoever has it still may cancel it again.
+    deadline.cancel()

@@ -127,6 +127,8 @@ class GatewayConfig(_Section):
     drain_grace_ms: Milliseconds = 5_000
     auth_timeout_ms: Positive = 5_000
     handshake_timeout_ms: Positive = 10_000
+    message_timeout_ms: Positive = 30_000
+    close_timeout_ms: Positive = 2_000
     max_fragments: Positive = 4_096
     control_frames_per_second: Positive = 100
     max_unfinished_bytes: Positive = 64 * 1024 * 1024
@@ -184,6 +186,7 @@ class TenantPolicy(_Section):
     rate_limit_scope: RateLimitScope = Field(
         default=RateLimitScope.CONNECTION, strict=False
     )
+    rate_limit_max_spent: Positive = 10_000
     sessions: SessionsPolicy = SessionsPolicy()
     ext_allowlist: tuple[Pattern, ...] = ("room:join", "room:leave")
     hot_allowlist: tuple[HotPattern, ...] = ()

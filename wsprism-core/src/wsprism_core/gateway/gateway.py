@@ -104,6 +104,7 @@ class Gateway:
         self._tasks = Tasks(self._log)
         failures = Failures(self.metrics)
         tenants = {tenant.id: Tenant(tenant, clock.now()) for tenant in config.tenants}
+        self._tenants = tenants
         routes = build_routes(plugins, observe_with(failures, self._tasks.spawn))
         services = [route.service for route in routes.services.values()]
         catalog = Catalog(services, routes.lanes)
@@ -162,7 +163,8 @@ class Gateway:
             tenants=tenants,
             sessions=self.sessions,
             authenticators=compile_each(plugins.hook("authenticate")),
-            limiter=_limiter(config, clock),
+            limiter=_limiter(config, clock, chance),
+            clock=clock,
             origins=OriginPolicy(settings.allowed_origins, loopback_only=development),
             development=development,
             patience=settings.handshake_timeout_ms / 1000,
@@ -217,7 +219,11 @@ class Gateway:
         self.host: Host = GatewayHost(
             parts,
             http,
-            TransportTimeouts(handshake=settings.handshake_timeout_ms / 1000),
+            TransportTimeouts(
+                handshake=settings.handshake_timeout_ms / 1000,
+                message=settings.message_timeout_ms / 1000,
+                close=settings.close_timeout_ms / 1000,
+            ),
         )
         self._configs = _plugin_configs(config, plugins)
         self._api_parts = ApiParts(
@@ -328,6 +334,9 @@ class Gateway:
                 )
             },
             insecure=lambda: {"development_tickets": self._development},
+            spent_limits=lambda: {
+                tenant.id: tenant.spent_limits for tenant in self._tenants.values()
+            },
         )
         return render(self.metrics, readings)
 
@@ -371,13 +380,17 @@ def _tick(settings: GatewayConfig) -> float:
         settings.idle_timeout_ms,
         settings.auth_timeout_ms,
         settings.handshake_timeout_ms,
+        settings.message_timeout_ms,
+        settings.close_timeout_ms,
         settings.writer_send_timeout_ms,
     )
     shortest = min(deadline for deadline in deadlines if deadline)
     return min(LONGEST_TICK, shortest / 1000 / BEATS_PER_INTERVAL)
 
 
-def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:
+def _limiter(
+    config: Config, clock: Clock, chance: random.Random
+) -> HandshakeLimiter | None:
     limit = config.gateway.handshake_limit
     if not limit.enabled:
         return None
@@ -388,6 +401,7 @@ def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:
         per_ip_rps=limit.per_ip_rps,
         per_ip_burst=limit.per_ip_burst,
         max_ip_entries=limit.max_ip_entries,
+        chance=chance,
     )
 
 

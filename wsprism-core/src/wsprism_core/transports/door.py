@@ -131,7 +131,7 @@ class Door(StreamConnection):
             self._answer(self._plain(head), head.method)
             return False
         host, address = self._home.host, self.address
-        refusal = host.greet(address)
+        refusal = host.greet(self._home.name, address)
         if refusal is None:
             check_upgrade(head)
             origins = head.values("origin")

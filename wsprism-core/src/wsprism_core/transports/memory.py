@@ -133,7 +133,7 @@ class MemoryLink:
     def ask(self, request: ConnectRequest) -> None:
         """Ask the host for admission."""
         host = self._transport.host
-        refusal = host.greet(request.address)
+        refusal = host.greet(request.transport, request.address)
         if refusal is None:
             host.admit(request, self._decided)
         else:

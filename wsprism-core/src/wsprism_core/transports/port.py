@@ -215,8 +215,11 @@ class Host(Protocol):
         For deadlines: they cost little, and are put off where the event loop is late.
         """
 
-    def greet(self, address: str) -> Refusal | None:
-        """Count a handshake from `address`; say whether it is one too many."""
+    def greet(self, transport: str, address: str) -> Refusal | None:
+        """Count a handshake from `address`; say whether it is one too many.
+
+        A refusal is noted already.
+        """
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
         """Judge the Origin headers of a handshake, in the order in which they came."""
