@@ -213,6 +213,7 @@ class _RoomSubscriber:
         self._changed = changed
 
     def published(self, publication: Publication, receipt: Receipt) -> None:
+        self._room.published += 1
         self._egress.deliver(self._room, publication, receipt)
 
     def entered(self, n: int, user: str) -> None:

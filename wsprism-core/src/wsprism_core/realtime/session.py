@@ -35,6 +35,7 @@ class Session:
         tenant: The tenant's id.
         link: Its connection.
         outbox: What waits for it.
+        opened: When it began, in seconds of the gateway's clock.
 
     Attributes:
         memberships: By room name, in the order of joining.
@@ -48,6 +49,7 @@ class Session:
         "id",
         "link",
         "memberships",
+        "opened",
         "outbox",
         "tenant",
         "user",
@@ -55,9 +57,16 @@ class Session:
     )
 
     def __init__(
-        self, id: str, user: str, tenant: str, link: SessionLink, outbox: Outbox
+        self,
+        id: str,
+        user: str,
+        tenant: str,
+        link: SessionLink,
+        outbox: Outbox,
+        opened: float = 0.0,
     ) -> None:
         self.id = id
+        self.opened = opened
         self.user = user
         self.tenant = tenant
         self.link = link
