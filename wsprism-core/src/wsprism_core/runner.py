@@ -270,6 +270,7 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
             # What lives now lives to the end: no collection need look at it again.
             gc.collect()
             gc.freeze()
+            gateway.watch()
             await signals.stop.wait()
             await unless(signals.hurry, gateway.drain())
         finally:
@@ -314,7 +315,6 @@ def _assemble(prepared: Prepared) -> Gateway:
             LoopClock(asyncio.get_running_loop()),
             transports=transports,
             development=prepared.development,
-            monitored=True,
             admin=admin,
         )
     except WsPrismError as error:

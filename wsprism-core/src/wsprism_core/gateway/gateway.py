@@ -63,8 +63,6 @@ class Gateway:
         backplane: What carries rooms between gateways; None keeps them in memory.
         development: Whether development tickets (`dev:ann`) are good.
         chance: Where epochs and jitter come from; a seeded one makes runs repeat.
-        monitored: Whether the event loop is measured and watched while it runs. It
-            takes a timer and a thread, and means nothing in virtual time.
         admin: Where operators are let in; None is nowhere.
 
     Attributes:
@@ -92,7 +90,6 @@ class Gateway:
         backplane: Backplane | None = None,
         development: bool = False,
         chance: random.Random | None = None,
-        monitored: bool = False,
         admin: AdminListener | None = None,
     ) -> None:
         settings = config.gateway
@@ -191,7 +188,6 @@ class Gateway:
         )
         timeouts = TransportTimeouts(handshake=settings.handshake_timeout_ms / 1000)
         self.host: Host = GatewayHost(parts, http, timeouts)
-        self._monitored = monitored
         self._monitor = Monitor(
             clock, self.metrics, self._totals, slow=settings.slow_handler_ms / 1000
         )
@@ -262,8 +258,6 @@ class Gateway:
             # Those that had nothing to begin.
             self._begun.update(info.name for info in self.plugins.loaded)
             self._heartbeat.start()
-            if self._monitored:
-                self._monitor.start(owners_of(self.plugins))
             for transport in self.transports:
                 await transport.start(self.host)
                 self._log.info("listening", address=transport.address)
@@ -274,6 +268,13 @@ class Gateway:
         except BaseException:
             await self.stop()
             raise
+
+    def watch(self) -> None:
+        """Measure the event loop, and name who blocks it, until the gateway stops.
+
+        It takes a timer and a thread, and means nothing in virtual time.
+        """
+        self._monitor.start(owners_of(self.plugins))
 
     async def drain(self) -> None:
         """Let nobody new in and close every session, over the configured grace."""
