@@ -17,11 +17,18 @@ __all__ = ("SORT_KEYS", "Reading", "duration", "render", "size", "sorted_session
 SORT_KEYS: Final = ("waiting", "stalled", "age")
 Reading = dict[str, Any]
 
+#: Columns from which on every column of a table is shown.
+WIDE: Final = 100
 _BY: Final = {"waiting": "bytes", "stalled": "stalled_s", "age": "age_s"}
 
 
 def render(
-    reading: Reading, *, url: str, sort: str = "waiting", height: int | None = None
+    reading: Reading,
+    *,
+    url: str,
+    sort: str = "waiting",
+    width: int,
+    height: int | None = None,
 ) -> RenderableType:
     """Return a reading as a screen.
 
@@ -29,6 +36,7 @@ def render(
         reading: What the gateway answered: `overview`, `sessions` and `rooms`.
         url: Where it was read.
         sort: What sessions are sorted by, one of `SORT_KEYS`.
+        width: Columns of the terminal; where they are few, some are left out.
         height: Lines of the terminal; rows that would not fit are left out. None shows
             all.
     """
@@ -50,7 +58,7 @@ def render(
         Text(),
         _lanes(lanes),
         Text(),
-        _sessions(sessions, reading["sessions"]["total"], sort),
+        _sessions(sessions, reading["sessions"]["total"], sort, is_wide=width >= WIDE),
         Text(),
         _rooms(rooms, reading["rooms"]["total"]),
     )
@@ -130,21 +138,27 @@ def _lanes(lanes: Iterable[Reading]) -> Table:
     return table
 
 
-def _sessions(sessions: Iterable[Reading], total: int, sort: str) -> Table:
+def _sessions(
+    sessions: Iterable[Reading], total: int, sort: str, *, is_wide: bool
+) -> Table:
     from rich.text import Text
 
     table = _table("session", title=f"sessions by {sort}, {_number(total)} in all")
-    for name in ("user", "tenant"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True, max_width=20)
-    for name in ("age", "stalled", "waiting", "bytes"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("what waits", overflow="ellipsis", no_wrap=True)
+    table.add_column(
+        "user", overflow="ellipsis", no_wrap=True, min_width=12, max_width=20
+    )
+    if is_wide:
+        table.add_column("tenant", overflow="ellipsis", no_wrap=True, max_width=20)
+        table.add_column("age", justify="right", no_wrap=True)
+    for name in ("stalled", "waiting", "bytes"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=9)
+    table.add_column("what waits", overflow="ellipsis", no_wrap=True, ratio=1)
     for one in sessions:
+        wide = [Text(printable(one["tenant"])), duration(one["age_s"])]
         table.add_row(
             printable(one["id"]),
             Text(printable(one["user"])),
-            Text(printable(one["tenant"])),
-            duration(one["age_s"]),
+            *(wide if is_wide else ()),
             _warned(duration(one["stalled_s"]), one["stalled_s"] is not None),
             _number(one["messages"]),
             size(one["bytes"]),
@@ -200,7 +214,9 @@ def _table(first: str, *others: str, title: str | None = None) -> Table:
         title_justify="left",
         title_style="bold cyan",
     )
-    table.add_column(first, overflow="ellipsis", no_wrap=True, max_width=32)
+    table.add_column(
+        first, overflow="ellipsis", no_wrap=True, min_width=7, max_width=32
+    )
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table

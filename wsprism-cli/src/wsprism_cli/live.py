@@ -54,15 +54,18 @@ class View:
         self._problem = problem
         self.changed.set()
 
-    def screen(self, height: int) -> RenderableType:
-        """Return the screen for a terminal of so many lines."""
+    def screen(self, width: int, height: int) -> RenderableType:
+        """Return the screen for a terminal of so many columns and lines."""
         sort = SORT_KEYS[self._sort]
         hint = Text("q quits, s sorts", style="dim")
         if self._problem:
             hint = Text(printable(self._problem), style="bold white on red")
+            hint.truncate(width, overflow="ellipsis")
         if self._reading is None:
             return Group(Text("reading ..."), hint)
-        body = render(self._reading, url=self._url, sort=sort, height=height - 1)
+        body = render(
+            self._reading, url=self._url, sort=sort, width=width, height=height - 1
+        )
         return Group(hint, body)
 
 
@@ -100,7 +103,7 @@ async def watch(read: Callable[[], Reading], url: str, interval: float) -> None:
         stack.callback(reading.cancel)
         while not view.done.is_set():
             view.changed.clear()
-            live.update(view.screen(screen.size.height), refresh=True)
+            live.update(view.screen(*screen.size), refresh=True)
             await view.changed.wait()
 
 

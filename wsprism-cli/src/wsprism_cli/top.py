@@ -105,4 +105,5 @@ def _show_once(client: AdminClient, interval: float, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(reading, indent=2))
     else:
-        console().print(render(reading, url=client.url))
+        screen = console()
+        screen.print(render(reading, url=client.url, width=screen.width))

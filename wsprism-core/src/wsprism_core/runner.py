@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from wsprism_core import logs
 from wsprism_core.clock import LoopClock
+from wsprism_core.collector import short_pauses
 from wsprism_core.config import (
     AdminConfig,
     Config,
@@ -256,7 +256,7 @@ def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator
 
 
 async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) -> int:
-    with StopSignals() as signals:
+    with StopSignals() as signals, short_pauses() as freeze:
         gateway = _assemble(prepared)
         if not await unless(signals.stop, _start(gateway)):
             return 0
@@ -267,15 +267,12 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
                     _log.warning("check_this", text=text)
             if started is not None:
                 started(gateway)
-            # What lives now lives to the end: no collection need look at it again.
-            gc.collect()
-            gc.freeze()
+            freeze()
             gateway.watch()
             await signals.stop.wait()
             await unless(signals.hurry, gateway.drain())
         finally:
             await gateway.stop()
-            gc.unfreeze()
     return 0
 
 
