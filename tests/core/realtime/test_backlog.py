@@ -44,9 +44,7 @@ class Bench:
         self.counters = tuple(LaneCounters() for _ in self.lanes)
         self.own = tuple(LaneCounters() for _ in self.lanes)
         self.time = 0.0
-        self.backlog = Backlog(
-            self.lanes, self.counters, self.own, lambda: self.time
-        )
+        self.backlog = Backlog(self.lanes, self.counters, self.own, lambda: self.time)
 
     def say(self, *seqs: int, room: Named = LOBBY) -> bool:
         """Queue recoverable messages of a room."""

@@ -406,6 +406,7 @@ class _Listener:
             text = _cannot_listen(*self._where, error)
             if self._optional and error.errno == errno.EADDRINUSE:
                 self.absence = text
+                _log.info("not_listening", reason=text)
                 return
             raise RunError(text, exit_code=1) from error
         self.address = self._transport.address
