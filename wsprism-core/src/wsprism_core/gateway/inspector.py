@@ -84,7 +84,7 @@ class SessionReading:
         id: The session's id.
         user: The user's id.
         tenant: The tenant's id.
-        transport: What it came by, such as `websocket`.
+        transport: How its messages are framed, such as `websocket`.
         codec: How its envelopes are encoded.
         age_s: Since it began, in seconds.
         rooms: The rooms that it is in, the first 100 of them, in the order of joining.

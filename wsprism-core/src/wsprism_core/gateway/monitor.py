@@ -35,6 +35,8 @@ RATE_WINDOW: Final = 20
 #: Upper ends of the histogram of lags, in seconds.
 LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _GENERATIONS: Final = 3
+#: Where Linux tells how many pages a process holds.
+_STATM: Final = "/proc/self/statm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ class Monitor:
         Where only the peak is known, it is that.
         """
         try:
-            with open("/proc/self/statm", "rb") as file:
+            with open(_STATM, "rb") as file:
                 return int(file.read().split()[1]) * _page_size()
         except OSError:
             return _peak_memory()

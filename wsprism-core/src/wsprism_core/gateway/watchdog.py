@@ -12,6 +12,7 @@ from types import CodeType, FrameType
 from typing import Final
 
 from wsprism_core.gateway.failures import Failures
+from wsprism_core.gateway.handlers import HandlerQueues
 from wsprism_core.hookspecs import HookSpecs
 from wsprism_core.metrics import Metrics
 from wsprism_core.plugins import PluginSet
@@ -30,6 +31,8 @@ MAX_FRAMES: Final = 200
 #: What stands where no plugin, hook or service is to blame.
 NOBODY: Final = "none"
 
+#: The code in which async handlers of a service run.
+_ASYNC: Final = HandlerQueues.work.__code__
 #: Every function that `Failures.guard` returns runs this code.
 _GUARDED: Final = Failures(Metrics()).guard("", "", str).__code__
 
@@ -56,7 +59,7 @@ def owners_of(plugins: PluginSet) -> dict[CodeType, tuple[str, str]]:
     owners = {}
     for hook in (name for name in vars(HookSpecs) if not name.startswith("_")):
         for impl in plugins.hook(hook).get_hookimpls():
-            # What is no plain function, such as a partial, has no code of its own.
+            # What is no plain function has no code of its own.
             code = getattr(inspect.unwrap(impl.function), "__code__", None)
             if code is not None:
                 owners[code] = impl.plugin_name, hook
@@ -166,13 +169,15 @@ def _outward(frame: FrameType | None) -> Iterator[FrameType]:
 def _service(call: FrameType) -> str:
     """Return the service whose message is handled around a call.
 
-    The gateway's own functions know it, and call it by one name.
+    The gateway's own functions know it, by one name or the other.
     """
     for frame in _outward(call):
         if frame.f_globals.get("__package__") == __package__:
             route = frame.f_locals.get("route")
             if isinstance(route, ServiceRoute):
                 return route.service.name
+            if frame.f_code is _ASYNC:
+                return str(frame.f_locals["svc"])
     return NOBODY
 
 
