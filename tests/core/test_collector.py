@@ -4,20 +4,24 @@ import asyncio
 import gc
 import os
 import time
-from collections import Counter
+import weakref
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from itertools import islice
 
 import pytest
 
 from support.peers import client_frame, handshake
+from wsprism_core import collector as collector_module
 from wsprism_core.clock import LoopClock
-from wsprism_core.collector import THRESHOLDS, short_pauses
-from wsprism_core.config import out_of_the_box
+from wsprism_core.collector import INTERVAL, Collector
 from wsprism_core.gateway import Gateway
 from wsprism_core.plugins import PluginSet
-from wsprism_core.transports.memory import MemoryTransport
+from wsprism_core.testing import config_with
+from wsprism_core.testing.clock import VirtualClock
+from wsprism_core.transports.memory import MemoryClient, MemoryTransport
 from wsprism_core.transports.port import Transport
 from wsprism_core.transports.stream import StreamConnection
 from wsprism_core.transports.tcp import TcpTransport
@@ -33,15 +37,75 @@ SAID = (
 )
 
 
-def test_the_thresholds_are_put_back() -> None:
-    before = gc.get_threshold()
-    with short_pauses() as freeze:
-        assert gc.get_threshold() == THRESHOLDS
-        assert gc.get_freeze_count() == 0
-        freeze()
+@contextmanager
+def collecting(full: float = 0.0) -> Iterator[VirtualClock]:
+    clock = VirtualClock()
+    collector = Collector(clock, full=full)
+    collector.start()
+    try:
+        yield clock
+    finally:
+        collector.stop()
+
+
+class Knot:
+    """A cycle, which no count of references frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def tied() -> weakref.ref[Knot]:
+    return weakref.ref(Knot())
+
+
+def test_python_does_not_collect_meanwhile_and_does_again() -> None:
+    with collecting():
+        assert not gc.isenabled()
         assert gc.get_freeze_count() > 1000
-    assert gc.get_threshold() == before
+    assert gc.isenabled()
     assert gc.get_freeze_count() == 0
+
+
+def test_one_that_never_began_stops_nothing() -> None:
+    Collector(VirtualClock()).stop()
+    assert gc.isenabled()
+
+
+def test_what_is_young_is_found_at_once() -> None:
+    with collecting() as clock:
+        knot = tied()
+        assert knot() is not None
+        clock.advance(INTERVAL)
+        assert knot() is None
+
+
+def test_what_is_a_little_older_is_found_within_a_second() -> None:
+    with collecting() as clock:
+        knot = Knot()
+        seen = weakref.ref(knot)
+        clock.advance(10 * INTERVAL)
+        del knot
+        clock.advance(INTERVAL)
+        assert seen() is not None
+        clock.advance(1)
+        assert seen() is None
+
+
+def test_what_takes_long_to_look_at_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "LONGEST", 0.0)
+    with collecting(full=10) as clock:
+        before = gc.get_freeze_count()
+        knots = [Knot() for _ in range(1_000)]
+        seen = weakref.ref(knots[0])
+        clock.advance(1)
+        assert gc.get_freeze_count() >= before + 1_000
+        knots.clear()
+        clock.advance(8)
+        assert seen() is not None
+        # Asked for, everything is looked at.
+        clock.advance(2)
+        assert seen() is None
 
 
 # ------------------------------------------------------ pauses with 2,000 sessions
@@ -70,22 +134,28 @@ def pauses() -> Iterator[list[float]]:
 async def test_no_pause_is_over_5_ms_with_2000_sessions() -> None:
     memory = MemoryTransport()
     async with started(memory) as gateway:
-        with short_pauses() as freeze:
-            freeze()
+        collector = Collector(LoopClock(asyncio.get_running_loop()))
+        collector.start()
+        try:
             with pauses() as found:
-                clients = []
-                for n in range(2_000):
+                clients: deque[MemoryClient] = deque()
+                for n in range(6_000):
+                    # The later ones take the places of the first.
+                    if len(clients) == 2_000:
+                        clients.popleft().drop()
                     client = memory.connect(ticket=f"dev:u{n}")
                     for text in SAID[:3]:
-                        client.send_text(text % (n // 100))
+                        client.send_text(text % (n // 20))
                     clients.append(client)
-                    if n % 50 == 0:
+                    if n % 20 == 19:
                         await asyncio.sleep(0)
-                        for one in clients:
+                        for one in islice(reversed(clients), 20):
                             one.received()
             assert len(gateway.sessions) == 2_000
             assert len(found) > 20
             assert max(found) < 0.005
+        finally:
+            collector.stop()
 
 
 # --------------------------------------------------------- nothing is left behind
@@ -142,7 +212,8 @@ def tcp_frame(text: bytes) -> bytes:
 @asynccontextmanager
 async def started(*transports: Transport) -> AsyncIterator[Gateway]:
     gateway = Gateway(
-        out_of_the_box(),
+        # Else what is told of a room that is gone is told a moment later.
+        config_with(gateway={"presence_batch_ms": 0}),
         PluginSet.load(["chat", "game", "party", "market"]),
         LoopClock(asyncio.get_running_loop()),
         transports=transports,
@@ -191,6 +262,9 @@ async def visit(transport: Ws | Tcp, times: int) -> None:
             await asyncio.gather(*(visitor.gone for visitor in visitors))
             if transport.connections:
                 await transport.empty.wait()
+            # A turn for what was put off to the next one.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
 
 def _same(visitor: Visitor) -> Visitor:

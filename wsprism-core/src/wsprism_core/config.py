@@ -157,6 +157,7 @@ class GatewayConfig(_Section):
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000
     slow_handler_ms: Milliseconds = 250
+    full_gc_interval_ms: Milliseconds = 0
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
     admin: AdminConfig | None = None

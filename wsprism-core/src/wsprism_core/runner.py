@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from wsprism_core import logs
 from wsprism_core.clock import LoopClock
-from wsprism_core.collector import short_pauses
+from wsprism_core.collector import Collector
 from wsprism_core.config import (
     AdminConfig,
     Config,
@@ -256,8 +256,12 @@ def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator
 
 
 async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) -> int:
-    with StopSignals() as signals, short_pauses() as freeze:
+    with StopSignals() as signals:
         gateway = _assemble(prepared)
+        collector = Collector(
+            LoopClock(asyncio.get_running_loop()),
+            full=prepared.config.gateway.full_gc_interval_ms / 1000,
+        )
         if not await unless(signals.stop, _start(gateway)):
             return 0
         try:
@@ -267,12 +271,13 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
                     _log.warning("check_this", text=text)
             if started is not None:
                 started(gateway)
-            freeze()
+            collector.start()
             gateway.watch()
             await signals.stop.wait()
             await unless(signals.hurry, gateway.drain())
         finally:
             await gateway.stop()
+            collector.stop()
     return 0
 
 
