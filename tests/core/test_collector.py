@@ -92,13 +92,15 @@ def test_what_is_a_little_older_is_found_within_a_second() -> None:
         assert seen() is None
 
 
-def test_what_takes_long_to_look_at_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector_module, "LONGEST", 0.0)
+def test_what_is_too_much_to_look_at_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "MOST", 900)
     with collecting(full=10) as clock:
         before = gc.get_freeze_count()
         knots = [Knot() for _ in range(1_000)]
         seen = weakref.ref(knots[0])
-        clock.advance(1)
+        clock.advance(0.9)
+        assert gc.get_freeze_count() < before + 1_000
+        clock.advance(0.1)
         assert gc.get_freeze_count() >= before + 1_000
         knots.clear()
         clock.advance(8)

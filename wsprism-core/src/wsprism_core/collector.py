@@ -6,27 +6,26 @@ itself needs none, for a closed connection is freed at once by reference counts.
 leave cycles behind now and then, and most of those are young.
 
 So the collector runs by the clock: often over what is new, every second over what has
-come lately. What would take too long to look at is frozen, as what lives at the start
-is: it is freed like everything else when nothing refers to it, but no cycle in it is
-found any more, unless a collection of everything is asked for.
+come lately. Where that is too much it is frozen, as what lives at the start is: it is
+freed like everything else when nothing refers to it, but no cycle in it is found any
+more, unless a collection of everything is asked for.
 """
 
 from __future__ import annotations
 
 import gc
-import time
 from typing import Final
 
 from wsprism_core.realtime.clock import Clock, Timer
 
-__all__ = ("INTERVAL", "LONGEST", "Collector")
+__all__ = ("INTERVAL", "MOST", "Collector")
 
 #: Seconds between two looks at what is new.
 INTERVAL: Final = 0.05
 #: Looks at what is new between two at what has come lately.
 LOOKS: Final = 20
-#: What takes longer to look at, in seconds, is frozen.
-LONGEST: Final = 0.002
+#: Objects that are looked at together, for some 2 ms; where more came, they are frozen.
+MOST: Final = 10_000
 
 
 class Collector:
@@ -47,8 +46,6 @@ class Collector:
         self._full_due = 0.0
         self._timer: Timer | None = None
         self._looks = 0
-        # About how long it would take to look at what came since it was frozen last.
-        self._recent = 0.0
 
     def start(self) -> None:
         """Freeze what lives now, and begin."""
@@ -68,7 +65,8 @@ class Collector:
         self._timer = self._clock.after(INTERVAL, self._look)
 
     def _look(self) -> None:
-        self._recent += _timed(1)
+        # What is there after it counts as old.
+        gc.collect(1)
         self._looks += 1
         if self._looks % LOOKS == 0:
             self._look_back()
@@ -78,25 +76,13 @@ class Collector:
         """Look at what has come lately, or freeze it where that would take too long."""
         if self._full and self._clock.now() >= self._full_due:
             self._collect_everything()
-        elif self._recent > LONGEST:
+        elif len(gc.get_objects(2)) > MOST:
             gc.freeze()
-            self._recent = 0.0
         else:
-            self._recent = _timed(2)
+            gc.collect(2)
 
     def _collect_everything(self) -> None:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-        self._recent = 0.0
         self._full_due = self._clock.now() + self._full
-
-
-def _timed(generation: int) -> float:
-    """Collect a generation and those below it; return the seconds that it worked.
-
-    Time that other processes took does not count: it says nothing of what there is.
-    """
-    began = time.thread_time()
-    gc.collect(generation)
-    return time.thread_time() - began
