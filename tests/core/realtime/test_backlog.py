@@ -42,7 +42,9 @@ class Bench:
             for one in DEFAULT_LANES
         )
         self.counters = tuple(LaneCounters() for _ in self.lanes)
-        self.backlog = Backlog(self.lanes, self.counters)
+        self.own = tuple(LaneCounters() for _ in self.lanes)
+        self.time = 0.0
+        self.backlog = Backlog(self.lanes, self.counters, self.own, lambda: self.time)
 
     def say(self, *seqs: int, room: Named = LOBBY) -> bool:
         """Queue recoverable messages of a room."""
