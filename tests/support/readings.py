@@ -29,8 +29,8 @@ def session(id: str, **values: Any) -> dict[str, Any]:
 
 
 def lane(name: str, **values: Any) -> dict[str, Any]:
-    counts = ("messages_out", "waiting_messages", "waiting_bytes")
-    counts += ("conflated", "dropped", "lost", "overflowed")
+    waiting = ("messages_out", "waiting_messages", "waiting_bytes")
+    counts = (*waiting, "conflated", "dropped", "lost", "overflowed")
     return {"lane": name, "out_per_s": 0.0, **dict.fromkeys(counts, 0), **values}
 
 

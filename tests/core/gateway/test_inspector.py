@@ -9,7 +9,13 @@ import pytest
 
 from support.services import Lab
 from wsprism_core import Broadcast, Inbound, Outbound, RoomRule, Service, hookimpl
-from wsprism_core.gateway.inspector import MAX_PAGE, BadCursor, LaneDepth, Overview
+from wsprism_core.gateway.inspector import (
+    MAX_PAGE,
+    BadCursor,
+    LaneDepth,
+    Overview,
+    SessionReading,
+)
 from wsprism_core.realtime.lanes import DEFAULT_LANES, Delivery
 from wsprism_core.testing import GatewayHarness
 from wsprism_core.testing.client import ScriptedClient
@@ -170,7 +176,8 @@ async def test_sessions_come_by_what_waits_page_by_page(
         assert waiting == sorted(waiting, reverse=True)
         assert len({*waiting[:4]}) == 4
         assert waiting[4:] == [0, 0, 0]
-        cursor, found = None, []
+        cursor: str | None = None
+        found: list[SessionReading] = []
         for size in (2, 2, 2, 1):
             page = inspector.sessions(limit=2, cursor=cursor)
             assert (len(page.items), page.total) == (size, 7)

@@ -55,10 +55,7 @@ def wait_for(met: Callable[[], bool]) -> None:
 
 @contextmanager
 def looking(**functions: Callable[..., Any]) -> Iterator[Looking]:
-    owners = {
-        one.__code__: (name, "on_message")  # type: ignore[attr-defined]
-        for name, one in functions.items()
-    }
+    owners = {one.__code__: (name, "on_message") for name, one in functions.items()}
     dog = Looking(owners)
     dog.start()
     try:
