@@ -9,9 +9,15 @@ import pytest
 
 from support.services import Lab
 from wsprism_core import Broadcast, Inbound, Outbound, RoomRule, Service, hookimpl
-from wsprism_core.gateway.inspector import MAX_PAGE, BadCursor, LaneDepth, Overview
+from wsprism_core.gateway.inspector import (
+    MAX_PAGE,
+    BadCursor,
+    LaneDepth,
+    Overview,
+    SessionReading,
+)
 from wsprism_core.realtime.lanes import DEFAULT_LANES, Delivery
-from wsprism_core.testing import GatewayHarness
+from wsprism_core.testing import GatewayHarness, config_with
 from wsprism_core.testing.client import ScriptedClient
 
 NAMES = [lane.name for lane in DEFAULT_LANES]
@@ -49,11 +55,15 @@ async def say(client: ScriptedClient, kind: str, times: int, **data: Any) -> Non
         await client.send("board", "say", {"as": kind, **data}, room="lobby")
 
 
+#: Who reads nothing is not cut.
+PATIENT = {"writer_send_timeout_ms": 0, "min_write_bytes_per_s": 0}
+
+
 async def test_what_waits_for_a_slow_reader_is_told_lane_by_lane(
     gateway: type[GatewayHarness],
 ) -> None:
     async with (
-        gateway("chat", Board) as gw,
+        gateway("chat", Board, config=config_with(gateway=PATIENT)) as gw,
         gw.connect("ann") as ann,
         gw.connect("bob", codec="msgpack") as bob,
     ):
@@ -170,8 +180,8 @@ async def test_sessions_come_by_what_waits_page_by_page(
         assert waiting == sorted(waiting, reverse=True)
         assert len({*waiting[:4]}) == 4
         assert waiting[4:] == [0, 0, 0]
-        cursor = None
-        found: list[Any] = []
+        cursor: str | None = None
+        found: list[SessionReading] = []
         for size in (2, 2, 2, 1):
             page = inspector.sessions(limit=2, cursor=cursor)
             assert (len(page.items), page.total) == (size, 7)

@@ -336,6 +336,8 @@ def test_whatever_happens_nothing_is_lost_in_silence(
             messages, waits = bench.backlog.depth(index)
             assert messages <= bounds.max_messages
             assert waits <= max(bounds.max_bytes, LOST_SIZE)
+        for waiting in bench.backlog._waiting:
+            assert list(waiting.since) == list(waiting.entries)
         assert bench.backlog.waiting == sum(
             bench.backlog.depth(i)[1] for i in range(len(bench.lanes))
         )

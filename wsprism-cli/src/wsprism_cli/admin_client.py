@@ -84,8 +84,8 @@ class AdminClient:
         connection = kind(self._host, self._port, timeout=_TIMEOUT)
         try:
             connection.request("GET", f"{_PREFIX}/{path}{fields}", None, self._headers)
-            response = connection.getresponse()
-            body = response.read(_MAX_ANSWER)
+            with connection.getresponse() as response:
+                body = response.read(_MAX_ANSWER)
         except ConnectionRefusedError:
             raise AdminError(
                 f"nothing listens on {self.url}; start a gateway with: wsprism run"

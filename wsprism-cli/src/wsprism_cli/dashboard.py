@@ -84,8 +84,10 @@ def duration(seconds: float | None) -> str:
     """Return a time for people: `0.4 ms`, `1.2 s`, `2 h 05 min`."""
     if seconds is None:
         return "-"
-    if seconds < 1:
+    if seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = int(seconds // 60)

@@ -1,9 +1,8 @@
 """The garbage collector of a process that must not pause.
 
 A collection takes time in proportion to what it looks at, and stops everything else
-meanwhile: at 2,000 sessions a look at everything takes 30 ms and more. The gateway
-itself needs none, for a closed connection is freed at once by reference counts. Plugins
-leave cycles behind now and then, and most of those are young.
+meanwhile. The gateway itself needs none, for a closed connection is freed at once by
+reference counts. Plugins leave cycles behind now and then, and most of those are young.
 
 So the collector runs by the clock: often over what is new, every second over what has
 come lately. Where that is too much it is frozen, as what lives at the start is: it is

@@ -318,7 +318,7 @@ class Inspector:
         Raises:
             BadCursor: It is none.
         """
-        ranked = ((one.outbox.waiting, one.id, one) for one in self._sessions)
+        ranked = [(-one.outbox.waiting, one.id, one) for one in self._sessions]
         found, following = _first(ranked, limit, cursor)
         return Page(
             items=tuple(self._read_session(session) for session in found),
@@ -343,11 +343,11 @@ class Inspector:
         """
         self._measure_rooms()
         rates = self._rates
-        ranked = (
+        ranked = [
             # A cursor has whole numbers: messages a minute.
-            (round(60 * rates.get(one.alias, 0.0)), str(one.alias), one)
+            (-round(60 * rates.get(one.alias, 0.0)), str(one.alias), one)
             for one in self._rooms
-        )
+        ]
         found, following = _first(ranked, limit, cursor)
         return Page(
             items=tuple(self._read_room(room) for room in found),
@@ -429,12 +429,12 @@ _NOTHING: Final = (LaneCounters(),)
 
 
 def _first(
-    ranked: Iterable[tuple[int, str, T]], limit: int, cursor: str | None
+    ranked: list[tuple[int, str, T]], limit: int, cursor: str | None
 ) -> tuple[list[T], str | None]:
     """Return what ranks highest behind a cursor, and the cursor of what follows.
 
     Args:
-        ranked: Weight, name and item of each; the heaviest is first.
+        ranked: Weight, below 0, name and item of each; the lowest is first.
         limit: How many at the most.
         cursor: None begins with the first.
 
@@ -442,11 +442,11 @@ def _first(
         BadCursor: It is none.
     """
     limit = max(1, min(limit, MAX_PAGE))
-    keyed = ((-weight, name, item) for weight, name, item in ranked)
     if cursor is not None:
         after = _parse_cursor(cursor)
-        keyed = (row for row in keyed if row[:2] > after)
-    rows = heapq.nsmallest(limit + 1, keyed, key=lambda row: row[:2])
+        ranked = [row for row in ranked if row[:2] > after]
+    # No two have the same name, so that the items themselves are never compared.
+    rows = heapq.nsmallest(limit + 1, ranked)
     items = [item for _, _, item in rows[:limit]]
     if len(rows) <= limit:
         return items, None
