@@ -30,8 +30,18 @@ from wsprism_cli.bench.wire import (
     token,
 )
 
-__all__ = ("LoadClient", "LoadError", "Sender", "Tally", "Target", "open_client")
+__all__ = (
+    "NO_STREAM",
+    "LoadClient",
+    "LoadError",
+    "Sender",
+    "Tally",
+    "Target",
+    "open_client",
+)
 
+#: Where what is counted goes while it is to count for nothing.
+NO_STREAM: Final = -1
 #: What may wait in a client for the gateway to read it; beyond it nothing is sent.
 MOST_UNSENT: Final = 1 << 20
 #: What a throttled client takes from the socket at a time, and lets the system hold.
@@ -100,7 +110,7 @@ class Tally:
         unsent: Messages that were due while a client had too much to send already.
         received: Messages received, by stream.
         delays: How long each took, by stream.
-        counted: The stream that clients who only count receive.
+        counted: The stream that clients who only count receive, or NO_STREAM.
         errors: `sys.error` messages, by code.
         closed: Connections that ended although nobody wanted it, by close code.
         bytes: Bytes received.
@@ -108,7 +118,7 @@ class Tally:
 
     def __init__(self, streams: tuple[Stream, ...]) -> None:
         self.streams = streams
-        self.counted = 0
+        self.counted = NO_STREAM
         self.errors: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.begin()
@@ -117,7 +127,8 @@ class Tally:
         """Start messages, delays and bytes anew."""
         self.sent = [0] * len(self.streams)
         self.unsent = [0] * len(self.streams)
-        self.received = [0] * len(self.streams)
+        # One place more than there are streams, for what is of none.
+        self.received = [0] * (len(self.streams) + 1)
         self.delays = [Histogram() for _ in self.streams]
         self.bytes = 0
 
@@ -455,7 +466,11 @@ async def open_client(
             # Before it connects, or the window has been offered already.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, address)
+        try:
+            await loop.sock_connect(sock, address)
+        except OSError as error:
+            where = f"{target.host}:{target.port}"
+            raise LoadError(f"nothing answers on {where}: {error.strerror}") from None
         await loop.create_connection(
             lambda: client,
             sock=sock,

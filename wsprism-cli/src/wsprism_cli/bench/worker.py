@@ -22,6 +22,7 @@ from random import Random
 from typing import Any, Final
 
 from wsprism_cli.bench.client import (
+    NO_STREAM,
     LoadClient,
     LoadError,
     Sender,
@@ -196,6 +197,7 @@ class Worker:
         end = start + int(phase.seconds * 1e9)
         await asyncio.sleep((start - time.perf_counter_ns()) / 1e9)
         tally.begin()
+        tally.counted = NO_STREAM
         if phase.counted is not None:
             tally.counted = names.index(phase.counted)
         was, self._flowing = self._flowing, frozenset(map(names.index, phase.streams))
