@@ -76,6 +76,7 @@ class Target:
         tls: Whether it is `wss`.
         tenant: The tenant; None where the gateway has one.
         ticket: `{n}` in it is the client's index.
+        prefix: What the names of the rooms begin with, so that nobody else is in them.
     """
 
     host: str
@@ -84,6 +85,11 @@ class Target:
     tls: bool
     tenant: str | None
     ticket: str = field(repr=False)
+    prefix: str = "bench-"
+
+    def room(self, name: str, number: int) -> str:
+        """Return the whole name of a room of the plan, for a client."""
+        return self.prefix + name.replace("{n}", str(number))
 
     def request(self, number: int) -> bytes:
         """Return the handshake of a client."""
@@ -196,8 +202,8 @@ class LoadClient(asyncio.BaseProtocol):
         Raises:
             LoadError: The gateway refuses.
         """
-        for pattern in self.group.rooms:
-            room = pattern.replace("{n}", str(self.number))
+        for name in self.group.rooms:
+            room = self.room(name)
             join = {"svc": "room", "type": "join", "room": room, "seq": 1}
             joined = (await self._ask(join, "joined"))["data"]
             self.aliases[room] = joined["alias"]
@@ -214,6 +220,10 @@ class LoadClient(asyncio.BaseProtocol):
         }[self.group.reads]
         if rest := self._frames.rest():
             self._take(rest)
+
+    def room(self, name: str) -> str:
+        """Return the whole name of a room of the plan."""
+        return self._target.room(name, self.number)
 
     def send(self, data: bytes) -> bool:
         """Send bytes, unless too much waits to be sent already."""
@@ -415,7 +425,7 @@ class Sender:
         self._tally = tally
         self._seq = 0
         self._alias = 0
-        room = stream.room.replace("{n}", str(client.number))
+        room = client.room(stream.room)
         if stream.kind == "chat":
             self._before, self._behind = chat_message(room, stream.size)
         elif stream.kind == "ping":
@@ -469,8 +479,8 @@ async def open_client(
         try:
             await loop.sock_connect(sock, address)
         except OSError as error:
-            where = f"{target.host}:{target.port}"
-            raise LoadError(f"nothing answers on {where}: {error.strerror}") from None
+            asked = f"{target.host}:{target.port}"
+            raise LoadError(f"nothing answers on {asked}: {error.strerror}") from None
         await loop.create_connection(
             lambda: client,
             sock=sock,

@@ -11,7 +11,8 @@ from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from secrets import token_hex
 from typing import Any, Final
 
 import psutil
@@ -213,6 +214,7 @@ class _Conductor:
 
     async def _start_workers(self) -> None:
         cores = self._result.load_cores
+        target = replace(self._target, prefix=f"bench-{token_hex(4)}-")
         for place in range(self._setting.workers):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "wsprism_cli.bench.worker"),
@@ -227,7 +229,7 @@ class _Conductor:
             worker.tell(
                 {
                     "plan": asdict(self._plan),
-                    "target": asdict(self._target),
+                    "target": asdict(target),
                     "place": place,
                     "workers": self._setting.workers,
                     "cores": cores,

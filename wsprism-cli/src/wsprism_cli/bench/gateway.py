@@ -238,7 +238,9 @@ async def _address(process: Process, errors: Path) -> str:
 def _last_line(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     said = [line for line in lines if line.strip()]
-    return said[-1].removeprefix("error: ") if said else "it said nothing"
+    # What Python says of itself is behind what the gateway said.
+    errors = [line for line in said if line.startswith("error: ")]
+    return (errors or said or ["it said nothing"])[-1].removeprefix("error: ")
 
 
 def main() -> int:
@@ -253,7 +255,9 @@ def main() -> int:
     sys.argv[:] = ["wsprism", "run", *options]
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # Not sys.stdin: its lock must be free when the interpreter ends.
+        while os.read(0, 1024):
+            pass
         signal.raise_signal(signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

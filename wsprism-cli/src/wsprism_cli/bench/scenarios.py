@@ -279,8 +279,15 @@ def _slow(duration: float, clients: int, rate: float, size: int) -> Plan:
             ),
         ),
         phases=(
-            Phase(name="slow begins", seconds=1.0, streams=flow, recorded=False),
-            Phase(name="slow", seconds=duration, streams=flow, settle=4.0),
+            # Until the lanes of the slow are full.
+            Phase(
+                name="slow begins",
+                seconds=min(1.5, duration),
+                streams=flow,
+                recorded=False,
+            ),
+            # It ends when the slow have had what waits for them.
+            Phase(name="slow", seconds=duration, streams=flow, settle=10.0),
         ),
     )
 

@@ -42,6 +42,8 @@ IDLE_TURN: Final = 30_000
 BEAT: Final = 4.0
 TICK: Final = 0.5
 LAG_PROBE: Final = 0.02
+#: Nothing that is under way takes longer than this from one piece to the next.
+QUIET: Final = 0.25
 
 
 class Worker:
@@ -216,7 +218,7 @@ class Worker:
             self._flowing = frozenset()
             self._due.clear()
             end += int(phase.settle * 1e9)
-            await asyncio.sleep((end - time.perf_counter_ns()) / 1e9)
+            await self._settle(end, may_end=phase is self._plan.phases[-1])
         if phase.recorded:
             self._say(
                 {
@@ -234,6 +236,19 @@ class Worker:
                 }
             )
         return end
+
+    async def _settle(self, end: int, *, may_end: bool) -> None:
+        """Wait for what is late; the last time only for as long as something comes."""
+        while (left := (end - time.perf_counter_ns()) / 1e9) > 0:
+            before = self._tally.bytes
+            await asyncio.sleep(min(left, QUIET))
+            if may_end and self._tally.bytes == before and self._all_have_the_same():
+                return
+
+    def _all_have_the_same(self) -> bool:
+        """Whether all who keep a ledger have got to the same number."""
+        ledgers = (client.ledger for client in self._clients.values())
+        return len({ledger.last for ledger in ledgers if ledger is not None}) < 2
 
     def _start_stream(self, index: int, *, begun: bool, start: int) -> None:
         stream = self._plan.streams[index]
@@ -372,7 +387,7 @@ class Worker:
         )
 
 
-async def _work(lines: asyncio.Queue[str]) -> int:
+async def _work(lines: asyncio.Queue[bytes]) -> int:
     def say(what: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(what) + "\n")
         sys.stdout.flush()
@@ -399,11 +414,15 @@ def main() -> int:
     """Do what standard input says; return the exit code."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
-        lines: asyncio.Queue[str] = asyncio.Queue()
+        lines: asyncio.Queue[bytes] = asyncio.Queue()
 
         def read() -> None:
-            for line in sys.stdin:
-                loop.call_soon_threadsafe(lines.put_nowait, line)
+            # Not sys.stdin: its lock must be free when the interpreter ends.
+            rest = b""
+            while data := os.read(0, 1 << 16):
+                *whole, rest = (rest + data).split(b"\n")
+                for line in whole:
+                    loop.call_soon_threadsafe(lines.put_nowait, line)
             # Whoever started this process is gone or has no more use for it.
             os._exit(0)
 
