@@ -54,6 +54,8 @@ TEXT: Final = 1
 CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
+#: Head, code and reason.
+LONGEST_CLOSE: Final = 127
 
 _SEQ: Final = re.compile(rb'"seq":(\d+)')
 _TICKER_TIME: Final = re.compile(rb'"ticker".{1,400}?"ts":(\d+)', re.DOTALL)
@@ -180,7 +182,7 @@ class LoadClient(asyncio.BaseProtocol):
         self._frames = FrameReader()
         self._tokens = TokenReader()
         self._counter = TokenCounter()
-        self._tail = b""
+        self._closed: int | None = None
         self._take: Callable[[bytes], None] = self._take_head
         # What is waited for is named before it is asked for: it may come at once.
         self._wait: asyncio.Future[dict[str, Any]] = loop.create_future()
@@ -277,13 +279,19 @@ class LoadClient(asyncio.BaseProtocol):
         """Make of bytes what the group makes of them."""
         self._tally.bytes += len(data)
         self._take(data)
+        # The last thing that a gateway sends; nobody looks for it elsewhere.
+        end = data[-LONGEST_CLOSE:]
+        if b"\x88" in end and (code := close_code(end)) is not None:
+            self._closed = code
+            self._transport.write(frame(CLOSE, b"\x03\xe8"))
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note it, if nobody wanted it."""
-        code = close_code(self._tail)
-        self._fail(f"the gateway closed the connection ({code or 'without a code'})")
+        code = self._closed or 1006
+        self._fail(f"the gateway closed the connection, code {code}")
         if self.wanted:
-            self._tally.closed[str(code or 1006)] += 1
+            self._tally.closed[str(code)] += 1
 
     # ------------------------------------------------------------- what is received
 
@@ -302,7 +310,6 @@ class LoadClient(asyncio.BaseProtocol):
         self._take(rest)
 
     def _take_answer(self, data: bytes) -> None:
-        self._tail = data[-128:]
         for opcode, payload in self._frames.feed(data):
             if opcode == PING:
                 self._transport.write(frame(PONG, payload))
@@ -316,12 +323,10 @@ class LoadClient(asyncio.BaseProtocol):
                 self._fail(f"the gateway refuses: {said['code']}: {said['msg']}")
 
     def _count(self, data: bytes) -> None:
-        self._tail = data[-128:]
         self._tally.received[self._tally.counted] += self._counter.feed(data)
 
     def _read_times(self, data: bytes) -> None:
         now = time.perf_counter_ns()
-        self._tail = data[-128:]
         tally = self._tally
         for found in self._tokens.feed(data):
             stream = found >> 16 & 0xFF
@@ -348,7 +353,6 @@ class LoadClient(asyncio.BaseProtocol):
 
     def _keep_ledger(self, data: bytes) -> None:
         now = time.perf_counter_ns()
-        self._tail = data[-128:]
         tally, ledger = self._tally, self.ledger
         assert ledger is not None
         for opcode, payload in self._frames.feed(data):

@@ -35,7 +35,11 @@ SMALLEST: Final = len(MARK) + _DIGITS
 #: Times are nanoseconds of `time.perf_counter_ns`, as far as 48 bits hold.
 TIME_MASK: Final = (1 << 48) - 1
 
-_CLOSE: Final = re.compile(rb"\x88([\x02-\x7d])([\x03-\x13][\x00-\xff])", re.DOTALL)
+# A reason is text, while what could be taken for a close frame inside a hot frame has
+# the zeros of a small number behind it.
+_CLOSE: Final = re.compile(
+    rb"\x88([\x02-\x7d])([\x03-\x13][\x00-\xff])[\x20-\x7e]*\Z", re.DOTALL
+)
 
 TEXT: Final = 1
 BINARY: Final = 2
@@ -110,10 +114,10 @@ def _around(opcode: int, before: bytes, behind: bytes) -> tuple[bytes, bytes]:
 
 def close_code(tail: bytes) -> int | None:
     """Return the code of the close frame that a stream of bytes ends with, if any."""
-    for found in _CLOSE.finditer(tail):
-        if found.start() + 2 + found[1][0] == len(tail):
-            return int.from_bytes(found[2], "big")
-    return None
+    found = _CLOSE.search(tail)
+    if found is None or found.start() + 2 + found[1][0] != len(tail):
+        return None
+    return int.from_bytes(found[2], "big")
 
 
 class TokenCounter:
