@@ -77,6 +77,7 @@ class Phase(Strict):
     gateway_memory_peak_bytes: int | None
     client_cpu: float
     client_lag: Delay
+    others_cpu: float | None
     lanes: list[LaneRow]
 
 

@@ -61,6 +61,19 @@ def test_a_client_that_is_late_is_named() -> None:
     ]
 
 
+def test_a_machine_that_is_busy_otherwise_is_named() -> None:
+    result = a_result("flood")
+    result.phase("calm").others_cpu = 0.2
+    result.phase("flood").others_cpu = 1.34
+    judge(result)
+    assert result.warnings == [
+        (
+            "flood: other programs used 1.3 cores of this machine meanwhile; measure"
+            " again when it is quiet"
+        ),
+    ]
+
+
 def test_load_and_gateway_on_the_same_cores_are_named() -> None:
     result = a_result("echo")
     result.load_cores = ()

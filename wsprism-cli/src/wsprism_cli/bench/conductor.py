@@ -10,7 +10,7 @@ import time
 from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from secrets import token_hex
 from typing import Any, Final
@@ -294,7 +294,8 @@ class _Conductor:
         answers = asyncio.create_task(self._each("phase"))
         try:
             before = await read_counters(self._target)
-            cpu, began = self._cpu(), time.perf_counter()
+            cpu, others = self._cpu(), self._others_cpu()
+            began = time.perf_counter()
             result = PhaseResult(phase.name, phase.seconds, [])
             while (left := (end - time.perf_counter_ns()) / 1e9) > 0:
                 await asyncio.wait([answers], timeout=min(left, LOOK))
@@ -304,7 +305,9 @@ class _Conductor:
                 result.memory_peak = max(
                     filter(None, (result.memory, result.memory_peak)), default=None
                 )
-            result.gateway_cpu = _per(self._cpu(), cpu, time.perf_counter() - began)
+            took = time.perf_counter() - began
+            result.gateway_cpu = _per(self._cpu(), cpu, took)
+            result.others_cpu = _per(self._others_cpu(), others, took)
             # What is late still counts, in the gateway too.
             await asyncio.wait(
                 [answers], timeout=max(0, (settled - time.perf_counter_ns()) / 1e9)
@@ -393,10 +396,24 @@ class _Conductor:
         if self._usage is None:
             return None
         try:
-            times = self._usage.cpu_times()
+            return _seconds(self._usage)
         except psutil.Error:
             return None
-        return times.user + times.system
+
+    def _others_cpu(self) -> float | None:
+        """Return the seconds that everything but this run has had, of all cores."""
+        gateway = self._cpu()
+        if gateway is None:
+            return None
+        machine = psutil.cpu_times()
+        ours = gateway + time.process_time()
+        for worker in self._workers:
+            with suppress(psutil.Error):
+                ours += _seconds(psutil.Process(worker.process.pid))
+        idle = machine.idle + getattr(machine, "iowait", 0.0)
+        # Time as a guest is in user time already.
+        guests = getattr(machine, "guest", 0.0) + getattr(machine, "guest_nice", 0.0)
+        return sum(machine) - guests - idle - ours
 
     def _memory(self) -> int | None:
         if self._usage is None:
@@ -483,6 +500,12 @@ class _Worker:
             if kind == "failed":
                 raise LoadError(said)
             yield kind, said
+
+
+def _seconds(process: psutil.Process) -> float:
+    """Return the seconds of processor time that a process has had."""
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def _per(after: float | None, before: float | None, seconds: float) -> float | None:

@@ -67,6 +67,8 @@ class PhaseResult:
         memory_peak: The most that was seen.
         client_cpu: Of the busiest load process, in cores.
         lag: How late the load processes were, in nanoseconds.
+        others_cpu: Of what else runs on the machine, in cores; None where the gateway
+            is not ours and may be among them.
     """
 
     name: str
@@ -77,6 +79,7 @@ class PhaseResult:
     memory_peak: int | None = None
     client_cpu: float = 0.0
     lag: Histogram = field(default_factory=Histogram)
+    others_cpu: float | None = None
 
     def of(self, stream: str) -> Measured:
         """Return a stream by its name.
@@ -103,6 +106,7 @@ class PhaseResult:
             "gateway_memory_peak_bytes": self.memory_peak,
             "client_cpu": self.client_cpu,
             "client_lag": _in_us(self.lag),
+            "others_cpu": self.others_cpu,
             "lanes": [
                 {
                     "lane": one.stream.lane,

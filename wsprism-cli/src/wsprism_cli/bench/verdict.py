@@ -11,6 +11,8 @@ __all__ = ("duration", "judge", "size")
 
 #: A process that uses more of its core than this is at its end.
 FULL: Final = 0.9
+#: What else runs takes away no more than this, in cores, without being mentioned.
+OTHERS: Final = 0.25
 #: A load process that is later than this, at p99, tells in its percentiles of itself.
 LATE: Final = 5_000_000
 #: Growth of memory over a soak that is worth a second look.
@@ -83,6 +85,11 @@ def _warnings(result: Result) -> Iterator[str]:
                 f"{phase.name}: the load client was the limit and not the gateway: it"
                 f" used {phase.client_cpu:.0%} of its core{beside}; the gateway can do"
                 " more than this"
+            )
+        if phase.others_cpu is not None and phase.others_cpu > OTHERS:
+            yield (
+                f"{phase.name}: other programs used {phase.others_cpu:.1f} cores of this"
+                " machine meanwhile; measure again when it is quiet"
             )
         if (late := phase.lag.quantile(0.99)) > LATE:
             yield (
