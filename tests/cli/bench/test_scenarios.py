@@ -48,6 +48,14 @@ def test_too_few_clients_and_too_small_messages_are_refused() -> None:
         SCENARIOS["echo"].make(Wishes(size=25))
 
 
+def test_a_window_is_for_a_closed_loop() -> None:
+    assert SCENARIOS["flood"].make(Wishes(window=3)).streams[-1].window == 3
+    with pytest.raises(ValueError, match="has no closed loop"):
+        SCENARIOS["soak"].make(Wishes(window=3))
+    with pytest.raises(ValueError, match="a rate or a window, not both"):
+        SCENARIOS["flood"].make(Wishes(window=3, rate=3))
+
+
 def test_the_help_tells_of_every_scenario() -> None:
     assert set(bench.params[0].type.choices) == set(SCENARIOS)  # type: ignore[attr-defined]
     for name, scenario in SCENARIOS.items():

@@ -64,6 +64,12 @@ Examples:
     "when one has come back, and the others as is usual.",
 )
 @click.option(
+    "--window",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="Messages of each who sends that may be under way, in echo, fanout and flood.",
+)
+@click.option(
     "--size",
     type=click.IntRange(26, 65_536),
     metavar="BYTES",
@@ -106,6 +112,7 @@ def bench(
     duration: float | None,
     clients: int | None,
     rate: float | None,
+    window: int | None,
     size: int | None,
     workers: int,
     plugins: str | None,
@@ -131,7 +138,7 @@ def bench(
 
     chosen = SCENARIOS[scenario]
     try:
-        plan = chosen.make(Wishes(duration, clients, rate, size))
+        plan = chosen.make(Wishes(duration, clients, rate, window, size))
     except ValueError as error:
         raise click.UsageError(f"{scenario} {error}") from None
     try:

@@ -9,7 +9,7 @@ from typing import Final
 from wsprism_cli.bench.plan import Group, Kind, Phase, Plan, Stream
 from wsprism_cli.bench.wire import SMALLEST
 
-__all__ = ("SCENARIOS", "Scenario", "Wishes")
+__all__ = ("SCENARIOS", "Load", "Scenario", "Wishes")
 
 #: Messages of each publisher that are under way in a closed loop that saturates.
 WINDOW: Final = 16
@@ -34,13 +34,34 @@ class Wishes:
         duration: Seconds that are measured.
         clients: How many connect.
         rate: Messages a second of each who sends, or connections a second.
+        window: Messages of each that may be under way, in a closed loop.
         size: Length of a text or payload.
     """
 
     duration: float | None = None
     clients: int | None = None
     rate: float | None = None
+    window: int | None = None
     size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a plan is made of: the wishes, and the scenario's own for the others.
+
+    Args:
+        duration: Seconds that are measured.
+        clients: How many connect.
+        rate: Messages a second of each who sends; 0 is the scenario's own, or none.
+        window: Messages of each that may be under way; 0 where there is a rate.
+        size: Length of a text or payload.
+    """
+
+    duration: float
+    clients: int
+    rate: float
+    window: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +74,11 @@ class Scenario:
         duration: Seconds, unless wished for.
         clients: How many, unless wished for.
         size: Of a message, unless wished for.
-        plan: Makes the plan of duration, clients, rate (0: none) and size.
+        plan: Makes the plan.
         least_clients: With fewer there is nothing to see.
         quotes_per_s: How many quotes market makes up.
+        window: Messages of each that are under way, unless wished for; 0 where it has
+            no closed loop.
     """
 
     summary: str
@@ -63,9 +86,10 @@ class Scenario:
     duration: float
     clients: int
     size: int
-    plan: Callable[[float, int, float, int], Plan]
+    plan: Callable[[Load], Plan]
     least_clients: int = 1
     quotes_per_s: float = 5
+    window: int = 0
 
     def make(self, wishes: Wishes) -> Plan:
         """Return the plan.
@@ -79,38 +103,49 @@ class Scenario:
             raise ValueError(f"needs at least {self.least_clients} clients")
         if size < SMALLEST:
             raise ValueError(f"needs messages of at least {SMALLEST} bytes")
-        duration = self.duration if wishes.duration is None else wishes.duration
-        return self.plan(duration, clients, wishes.rate or 0, size)
+        if wishes.window is not None and not self.window:
+            raise ValueError("has no closed loop, and so no window")
+        if wishes.window is not None and wishes.rate is not None:
+            raise ValueError("takes a rate or a window, not both")
+        rate = wishes.rate or 0
+        return self.plan(
+            Load(
+                duration=wishes.duration or self.duration,
+                clients=clients,
+                rate=rate,
+                window=0 if rate else wishes.window or self.window,
+                size=size,
+            )
+        )
 
 
-def _echo(duration: float, clients: int, rate: float, size: int) -> Plan:
-    window = 0 if rate else 1
+def _echo(load: Load) -> Plan:
     streams = tuple(
         Stream(
             name=name,
             lane=lane,
             kind=kind,
             group="clients",
-            senders=clients,
+            senders=load.clients,
             room="echo-{n}",
-            size=size,
-            rate=rate,
-            window=window,
+            size=load.size,
+            rate=load.rate,
+            window=load.window,
         )
         for name, lane, kind in _BOTH_FORMS
     )
     return Plan(
         scenario="echo",
-        groups=(Group(name="clients", size=clients, rooms=("echo-{n}",)),),
+        groups=(Group(name="clients", size=load.clients, rooms=("echo-{n}",)),),
         streams=streams,
-        phases=_one_after_the_other(duration, ("chat", "game")),
+        phases=_one_after_the_other(load.duration, ("chat", "game")),
     )
 
 
-def _fanout(duration: float, clients: int, rate: float, size: int) -> Plan:
-    publishers = min(8, max(1, clients // 4))
+def _fanout(load: Load) -> Plan:
+    publishers = min(8, max(1, load.clients // 4))
     # Some who send nothing are timed too; the others are only counted.
-    timed = min(clients - publishers, publishers)
+    timed = min(load.clients - publishers, publishers)
     streams = tuple(
         Stream(
             name=name,
@@ -119,13 +154,13 @@ def _fanout(duration: float, clients: int, rate: float, size: int) -> Plan:
             group="publishers",
             senders=publishers,
             room="hall",
-            size=size,
-            rate=rate,
-            window=0 if rate else WINDOW,
+            size=load.size,
+            rate=load.rate,
+            window=load.window,
         )
         for name, lane, kind in _BOTH_FORMS
     )
-    rest = clients - publishers - timed
+    rest = load.clients - publishers - timed
     return Plan(
         scenario="fanout",
         groups=(
@@ -134,7 +169,7 @@ def _fanout(duration: float, clients: int, rate: float, size: int) -> Plan:
             Group(name="timed", size=timed, rooms=("hall",)),
         ),
         streams=streams,
-        phases=_one_after_the_other(duration, ("chat", "game")),
+        phases=_one_after_the_other(load.duration, ("chat", "game")),
     )
 
 
@@ -161,9 +196,9 @@ def _one_after_the_other(duration: float, names: tuple[str, ...]) -> tuple[Phase
     return tuple(phases)
 
 
-def _flood(duration: float, clients: int, rate: float, size: int) -> Plan:
-    players = min(20, clients // 2)
-    publishers = min(8, max(1, clients - players))
+def _flood(load: Load) -> Plan:
+    players = min(20, load.clients // 2)
+    publishers = min(8, max(1, load.clients - players))
     calm = ("game", "market", "control")
     return Plan(
         scenario="flood",
@@ -177,7 +212,7 @@ def _flood(duration: float, clients: int, rate: float, size: int) -> Plan:
             Group(name="talkers", size=publishers, rooms=("lobby",)),
             Group(
                 name="lobby",
-                size=clients - players - publishers,
+                size=load.clients - players - publishers,
                 rooms=("lobby",),
                 reads="count",
             ),
@@ -198,7 +233,7 @@ def _flood(duration: float, clients: int, rate: float, size: int) -> Plan:
                 group="players",
                 senders=players,
                 room="match",
-                size=size,
+                size=load.size,
                 rate=30,
             ),
             Stream(name="market", lane="market", kind="ticker", group="players"),
@@ -209,16 +244,16 @@ def _flood(duration: float, clients: int, rate: float, size: int) -> Plan:
                 group="talkers",
                 senders=publishers,
                 room="lobby",
-                size=size,
-                rate=rate,
-                window=0 if rate else WINDOW,
+                size=load.size,
+                rate=load.rate,
+                window=load.window,
             ),
         ),
         phases=(
             Phase(name="warming up", seconds=WARM_UP, streams=calm, recorded=False),
             Phase(
                 name="calm",
-                seconds=duration / 2,
+                seconds=load.duration / 2,
                 streams=calm,
                 settle=WARM_UP,
                 counted="chat",
@@ -232,7 +267,7 @@ def _flood(duration: float, clients: int, rate: float, size: int) -> Plan:
             ),
             Phase(
                 name="flood",
-                seconds=duration / 2,
+                seconds=load.duration / 2,
                 streams=(*calm, "chat"),
                 settle=WARM_UP,
                 counted="chat",
@@ -241,7 +276,7 @@ def _flood(duration: float, clients: int, rate: float, size: int) -> Plan:
     )
 
 
-def _slow(duration: float, clients: int, rate: float, size: int) -> Plan:
+def _slow(load: Load) -> Plan:
     flow = ("game", "chat")
     return Plan(
         scenario="slow",
@@ -250,7 +285,7 @@ def _slow(duration: float, clients: int, rate: float, size: int) -> Plan:
             Group(name="talkers", size=1, rooms=("lobby",), reads="ledger"),
             Group(
                 name="slow readers",
-                size=clients,
+                size=load.clients,
                 rooms=("lobby",),
                 reads="ledger",
                 bytes_per_s=SLOW_READER,
@@ -274,36 +309,38 @@ def _slow(duration: float, clients: int, rate: float, size: int) -> Plan:
                 group="talkers",
                 senders=1,
                 room="lobby",
-                size=size,
-                rate=rate or 2 * SLOW_READER / size,
+                size=load.size,
+                rate=load.rate or 2 * SLOW_READER / load.size,
             ),
         ),
         phases=(
             # Until the lanes of the slow are full.
             Phase(
                 name="slow begins",
-                seconds=min(1.5, duration),
+                seconds=min(1.5, load.duration),
                 streams=flow,
                 recorded=False,
             ),
             # It ends when the slow have had what waits for them.
-            Phase(name="slow", seconds=duration, streams=flow, settle=10.0),
+            Phase(name="slow", seconds=load.duration, streams=flow, settle=10.0),
         ),
     )
 
 
-def _storm(duration: float, clients: int, rate: float, size: int) -> Plan:
+def _storm(load: Load) -> Plan:
     return Plan(
         scenario="storm",
-        groups=(Group(name="clients", size=clients, rooms=("hall",), reads="count"),),
-        phases=(Phase(name="idle", seconds=duration, streams=()),),
-        connects_per_s=rate,
+        groups=(
+            Group(name="clients", size=load.clients, rooms=("hall",), reads="count"),
+        ),
+        phases=(Phase(name="idle", seconds=load.duration, streams=()),),
+        connects_per_s=load.rate,
     )
 
 
-def _soak(duration: float, clients: int, rate: float, size: int) -> Plan:
-    players = max(1, clients // 4)
-    passers_by = max(1, clients // 4)
+def _soak(load: Load) -> Plan:
+    players = max(1, load.clients // 4)
+    passers_by = max(1, load.clients // 4)
     return Plan(
         scenario="soak",
         groups=(
@@ -315,7 +352,7 @@ def _soak(duration: float, clients: int, rate: float, size: int) -> Plan:
             ),
             Group(
                 name="talkers",
-                size=max(1, clients - players - passers_by),
+                size=max(1, load.clients - players - passers_by),
                 rooms=("lobby",),
             ),
             Group(
@@ -342,7 +379,7 @@ def _soak(duration: float, clients: int, rate: float, size: int) -> Plan:
                 group="players",
                 senders=players,
                 room="match",
-                size=size,
+                size=load.size,
                 rate=30,
             ),
             Stream(name="market", lane="market", kind="ticker", group="players"),
@@ -351,16 +388,16 @@ def _soak(duration: float, clients: int, rate: float, size: int) -> Plan:
                 lane="interactive",
                 kind="chat",
                 group="talkers",
-                senders=max(1, clients - players - passers_by),
+                senders=max(1, load.clients - players - passers_by),
                 room="lobby",
-                size=size,
-                rate=rate or 1,
+                size=load.size,
+                rate=load.rate or 1,
             ),
         ),
         phases=(
             Phase(
                 name="soak",
-                seconds=duration,
+                seconds=load.duration,
                 streams=("control", "game", "market", "chat"),
                 settle=WARM_UP,
                 counted="chat",
@@ -378,6 +415,7 @@ SCENARIOS: Final = {
         clients=1,
         size=32,
         plan=_echo,
+        window=1,
     ),
     "fanout": Scenario(
         summary="one room, as much as it takes: deliveries a second",
@@ -386,6 +424,7 @@ SCENARIOS: Final = {
         clients=200,
         size=32,
         plan=_fanout,
+        window=WINDOW,
         least_clients=2,
     ),
     "flood": Scenario(
@@ -395,6 +434,7 @@ SCENARIOS: Final = {
         clients=200,
         size=32,
         plan=_flood,
+        window=WINDOW,
         least_clients=2,
         quotes_per_s=50,
     ),

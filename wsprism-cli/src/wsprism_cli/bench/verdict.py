@@ -88,8 +88,8 @@ def _warnings(result: Result) -> Iterator[str]:
             )
         if phase.others_cpu is not None and phase.others_cpu > OTHERS:
             yield (
-                f"{phase.name}: other programs used {phase.others_cpu:.1f} cores of this"
-                " machine meanwhile; measure again when it is quiet"
+                f"{phase.name}: other programs used {phase.others_cpu:.1f} cores of"
+                " this machine meanwhile; measure again when it is quiet"
             )
         if (late := phase.lag.quantile(0.99)) > LATE:
             yield (
