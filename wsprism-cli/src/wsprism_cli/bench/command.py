@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import sys
@@ -208,6 +207,8 @@ def _draw(result: Result, path: Path) -> None:
 
 
 def _carry_out(plan: Plan, setting: Setting) -> Result:
+    import asyncio
+
     from wsprism_cli.bench.conductor import conduct
     from wsprism_cli.bench.view import show_progress
 
