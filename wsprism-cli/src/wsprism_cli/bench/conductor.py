@@ -233,8 +233,8 @@ class _Conductor:
                     "place": place,
                     "workers": self._setting.workers,
                     "cores": cores,
-                    # Waiting without sleeping would take the gateway's only core.
-                    "wait_finely": bool(cores),
+                    # Waiting without sleeping takes a core, and one of its own.
+                    "wait_finely": len(cores) >= self._setting.workers,
                 }
             )
 

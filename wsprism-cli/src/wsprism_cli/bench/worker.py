@@ -69,6 +69,9 @@ class Worker:
         self._senders: list[list[Sender]] = [[] for _ in self._plan.streams]
         self._of_client: dict[tuple[int, int], Sender] = {}
         self._flowing: frozenset[int] = frozenset()
+        # Whether there is a closed loop: what comes is waited for without sleeping then,
+        # since to be woken takes as long as many a round trip.
+        self._looping = False
         self._due: list[tuple[int, int, int, Callable[[int], None]]] = []
         self._pace_due: asyncio.Handle | None = None
         self._waited = 0
@@ -206,6 +209,7 @@ class Worker:
         cpu, self._waited, self._lag = time.process_time_ns(), 0, Histogram()
         began = time.perf_counter_ns()
         self._due.clear()
+        self._looping = any(streams[index].window for index in self._flowing)
         for index in self._flowing:
             self._start_stream(index, begun=index in was, start=start)
         self._start_reconnecting(start)
@@ -215,7 +219,7 @@ class Worker:
         busy = time.process_time_ns() - cpu - self._waited
         received = list(tally.received)
         if phase.settle:
-            self._flowing = frozenset()
+            self._flowing, self._looping = frozenset(), False
             self._due.clear()
             end += int(phase.settle * 1e9)
             await self._settle(end, may_end=phase is self._plan.phases[-1])
@@ -280,16 +284,15 @@ class Worker:
             heapq.heapreplace(due, (when + interval, place, interval, act))
             idle = False
             now = time.perf_counter_ns()
-        if not due:
-            return
+        wait = due[0][0] - now if due else None
+        soon = self._looping or (wait is not None and wait <= FINE)
         loop = asyncio.get_running_loop()
-        wait = due[0][0] - now
-        if self._wait_finely and wait <= FINE:
+        if self._wait_finely and soon:
             if idle and now - self._last_wait < IDLE_TURN:
                 self._waited += now - self._last_wait
             self._last_wait = now
             self._pace_due = loop.call_soon(self._pace)
-        else:
+        elif wait is not None:
             spare = FINE if self._wait_finely else 0
             self._pace_due = loop.call_later(max(0, wait - spare) / 1e9, self._pace)
 
