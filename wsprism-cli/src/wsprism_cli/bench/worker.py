@@ -69,7 +69,7 @@ class Worker:
         self._senders: list[list[Sender]] = [[] for _ in self._plan.streams]
         self._of_client: dict[tuple[int, int], Sender] = {}
         self._flowing: frozenset[int] = frozenset()
-        # Whether there is a closed loop: what comes is waited for without sleeping then,
+        # Whether there is a closed loop: what comes is waited for without sleeping,
         # since to be woken takes as long as many a round trip.
         self._looping = False
         self._due: list[tuple[int, int, int, Callable[[int], None]]] = []
