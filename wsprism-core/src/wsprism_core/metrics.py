@@ -28,6 +28,8 @@ class Metrics:
         closes: Sessions ended, by close code.
         plugin_failures: Exceptions of plugins, by plugin and hook.
         plugin_counts: Counters that manifests declared, by name.
+        recorded_bytes: What a recording has written.
+        recordings_stopped: Recordings that ended before the gateway, by reason.
     """
 
     def __init__(self) -> None:
@@ -38,6 +40,8 @@ class Metrics:
         self.closes: Counter[int | str] = Counter()
         self.plugin_failures: Counter[tuple[str, str]] = Counter()
         self.plugin_counts: Counter[str] = Counter()
+        self.recorded_bytes = 0
+        self.recordings_stopped: Counter[str] = Counter()
 
 
 class Readings:
@@ -127,6 +131,15 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
     )
     yield counter(
         "plugin_events", "Counted by plugins", ["counter"], metrics.plugin_counts
+    )
+    yield counter(
+        "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}
+    )
+    yield counter(
+        "recordings_stopped",
+        "Recordings that ended before the gateway",
+        ["reason"],
+        metrics.recordings_stopped,
     )
     lanes = readings.lanes()
     for place, (name, help) in enumerate(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wsprism_core.api import Identity
-from wsprism_core.gateway.connection import Connection, ConnectionParts
+from wsprism_core.gateway.boundary import Connect
+from wsprism_core.gateway.connection import ConnectionParts
 from wsprism_core.gateway.http import HttpRoutes
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.transports.port import (
@@ -27,14 +28,20 @@ class GatewayHost:
 
     Args:
         parts: What connections share.
+        connect: Makes a connection.
         http: The plain routes.
         timeouts: Deadlines that transports keep.
     """
 
     def __init__(
-        self, parts: ConnectionParts, http: HttpRoutes, timeouts: TransportTimeouts
+        self,
+        parts: ConnectionParts,
+        connect: Connect,
+        http: HttpRoutes,
+        timeouts: TransportTimeouts,
     ) -> None:
         self._parts = parts
+        self._connect = connect
         self._http = http
         self.timeouts = timeouts
 
@@ -57,7 +64,7 @@ class GatewayHost:
             refusal = admission.before_ticket(request)
             if refusal is not None:
                 admission.note_refusal(request, refusal.status, refusal.reason)
-            decided(_Grant(self._parts, request, None) if refusal is None else refusal)
+            decided(self._grant(request, None) if refusal is None else refusal)
             return
 
         def judged(verdict: tuple[Tenant, Identity] | Refusal) -> None:
@@ -65,9 +72,14 @@ class GatewayHost:
                 admission.note_refusal(request, verdict.status, verdict.reason)
                 decided(verdict)
             else:
-                decided(_Grant(self._parts, request, verdict))
+                decided(self._grant(request, verdict))
 
         admission.judge(request, request.ticket, judged)
+
+    def _grant(
+        self, request: ConnectRequest, verdict: tuple[Tenant, Identity] | None
+    ) -> _Grant:
+        return _Grant(self._parts, self._connect, request, verdict)
 
     def http(self, request: HttpRequest) -> HttpResponse:
         """Answer a plain request."""
@@ -85,10 +97,11 @@ class _Grant:
     def __init__(
         self,
         parts: ConnectionParts,
+        connect: Connect,
         request: ConnectRequest,
         verdict: tuple[Tenant, Identity] | None,
     ) -> None:
-        self._parts = parts
+        self._connect = connect
         self._request = request
         self._verdict = verdict
         self.max_message_bytes = (
@@ -99,7 +112,7 @@ class _Grant:
 
     def open(self, link: Link) -> Receiver:
         """Attach the link."""
-        connection = Connection(self._parts, link, self._request)
+        connection = self._connect(link, self._request)
         if self._verdict is None:
             connection.await_ticket()
         else:
