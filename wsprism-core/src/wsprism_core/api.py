@@ -108,8 +108,8 @@ class Gateway(Protocol):
     def random(self) -> Random:
         """Where the plugin's chance comes from.
 
-        In a test and in a replay it gives the same numbers again. Use `secrets` for what
-        must not be guessed.
+        In a test and in a replay it gives the same numbers again. Use `secrets` for
+        what must not be guessed.
         """
 
     def now(self) -> float:
