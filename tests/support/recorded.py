@@ -101,17 +101,20 @@ def kinds(path: Path) -> set[Kind]:
 class Slow:
     """A TCP client that reads when it is told to, into a small buffer."""
 
-    def __init__(self, url: str, user: str) -> None:
+    def __init__(self, url: str, user: str, ticket: str = "") -> None:
         where = urlsplit(url)
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._socket.connect((where.hostname, where.port))
         self._socket.setblocking(False)
-        self._socket.sendall(b"")
-        self.send({"svc": "sys", "type": "auth", "data": {"ticket": f"dev:{user}"}})
+        data = {"ticket": ticket or f"dev:{user}"}
+        self.send({"svc": "sys", "type": "auth", "data": data})
 
     def send(self, fields: dict[str, Any]) -> None:
-        self._socket.send(encode_frame(FrameKind.TEXT, JSON.encode(fields)))
+        self.send_bytes(JSON.encode(fields))
+
+    def send_bytes(self, payload: bytes) -> None:
+        self._socket.send(encode_frame(FrameKind.TEXT, payload))
 
     async def read(self, size: int) -> bytes:
         return await asyncio.get_running_loop().sock_recv(self._socket, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,22 @@ async def flood(live: Recorded, slow: Slow) -> None:
         await slow.read_until(b"the end")
 
 
-async def test_a_slow_reader_gets_the_same_again(tmp_path: Path) -> None:
-    path = tmp_path / "slow.rec"
+async def record_a_flood(path: Path) -> None:
     async with recording(path, "chat", config=LONG) as live:
         with closing(Slow(live.tcp, "slow")) as slow:
             await flood(live, slow)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_slow_reader_gets_the_same_again(tmp_path: Path, loop: str) -> None:
+    path = tmp_path / "slow.rec"
+    factory = asyncio.new_event_loop
+    if loop == "uvloop":
+        factory = pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(record_a_flood(path))
     assert kinds(path) >= {Kind.FULL, Kind.RESUME}
-    result = await again(path, "chat", config=LONG)
+    result = asyncio.run(again(path, "chat", config=LONG))
     assert result.same, result
     assert result.messages > 50
 
