@@ -46,6 +46,7 @@ def _families() -> Iterator[Metric]:
     counted.closes[1000] = 1
     counted.plugin_failures["p", "h"] = 1
     counted.plugin_counts["c"] = 1
+    counted.recordings_stopped["r"] = 1
     readings = metrics.Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,

@@ -67,7 +67,8 @@ def test_actions_are_the_same_again(several: list[Any]) -> None:
 def test_one_action_none_or_a_generator() -> None:
     assert again(Reply("a")) == ([Reply("a")], None)
     assert again(None) == ([], None)
-    assert again(iter([Reply("a"), Ack(1)])) == ([Reply("a"), Ack(1)], None)
+    some: Iterator[Reply | Ack] = iter([Reply("a"), Ack(1)])
+    assert again(some) == ([Reply("a"), Ack(1)], None)
 
 
 def test_a_generator_that_fails_has_done_what_came_before() -> None:

@@ -155,7 +155,9 @@ class Rash(Lab):
     """Ends the session that posts, and then has something to say to the room."""
 
     @hookimpl
-    async def on_message(self, session: Session, message: Any) -> Any:
+    async def on_message(  # type: ignore[override]
+        self, session: Session, message: Any
+    ) -> Any:
         self.gateway.perform(Kick("enough", session.id), tenant="default")
         return super().on_message(session, message)
 

@@ -11,7 +11,7 @@ import pytest
 
 from support.recorded import Oracle, Recorded, Slow, kinds, recording, records
 from wsprism_chat.service import ChatService
-from wsprism_core.client import Client, ClientError, connect
+from wsprism_core.client import Client, ClientError, ConnectionClosed, connect
 from wsprism_core.plugins import PluginSet
 from wsprism_core.recording.format import Kind
 from wsprism_core.recording.replayer import Replay, ReplayedLink, replay
@@ -83,6 +83,10 @@ async def test_everything_at_once_is_the_same_again(tmp_path: Path) -> None:
             connect(live.tcp, ticket="dev:cleo", codec="msgpack") as cleo,
         ):
             await cleo.join("r1")
+            with pytest.raises(ConnectionClosed):
+                # Who is not let in is not recorded, and moves nothing on.
+                async with connect(live.tcp, ticket="nobody"):
+                    pass
             await play_together(ann, bob)
             await cleo.request("chat", "history", room="r1")
         async with connect(live.ws, ticket="dev:dan") as dan:
