@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,8 @@ class Rash(Lab):
         self, session: Session, message: Any
     ) -> Any:
         self.gateway.perform(Kick("enough", session.id), tenant="default")
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
         return super().on_message(session, message)
 
 

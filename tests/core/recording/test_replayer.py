@@ -16,6 +16,7 @@ from wsprism_core.plugins import PluginSet
 from wsprism_core.recording.format import Kind
 from wsprism_core.recording.replayer import Replay, ReplayedLink, replay
 from wsprism_core.testing import config_with
+from wsprism_game.gameplay.service import GameOpcode
 
 SERVICES = ("chat", "game", "market", "party")
 GATEWAY = {"ping_interval_ms": 80, "presence_batch_ms": 5, "drain_grace_ms": 50}
@@ -43,6 +44,7 @@ async def play_together(ann: Client, bob: Client) -> None:
         await ann.request("chat", "send", {"msg": f"m{number}"}, room="r1")
         await bob.send_frame(1, 1, bytes([number]), seq=number + 1, alias=alias)
         await ann.send_frame(1, 16, b"event", seq=number, alias=alias)
+        await bob.send_frame(1, GameOpcode.CLOCK, bytes(8))
     await bob.request("chat", "history", {"limit": 5}, room="r1")
     await bob.request("market", "subscribe", {"symbols": ["BTC-USD", "E*"]})
     await ann.request("party", "create")

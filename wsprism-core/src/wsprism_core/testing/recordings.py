@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from os import PathLike
 from pathlib import Path
 
 from wsprism_core.config import Config
@@ -14,9 +13,7 @@ from wsprism_core.recording.replayer import replay as play
 __all__ = ("replay",)
 
 
-def replay(
-    path: str | PathLike[str], *plugins: object, config: Config | None = None
-) -> Replay:
+def replay(path: Path | str, *plugins: object, config: Config | None = None) -> Replay:
     """Replay a recording that `wsprism run --record` made, in virtual time.
 
     It runs an event loop of its own, so a test that calls it is a plain function::
