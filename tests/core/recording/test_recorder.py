@@ -26,7 +26,7 @@ from wsprism_core.recording.replayer import Replay, replay
 from wsprism_core.testing import config_with
 from wsprism_core.transports.memory import MemoryClient, MemoryTransport
 
-CONFIG = config_with()
+CONFIG = config_with(gateway={"auth_timeout_ms": 20})
 
 
 class Memory:
@@ -113,6 +113,20 @@ async def test_a_socket_that_is_full_from_the_start(tmp_path: Path) -> None:
         link.received()
         await memory.turns()
         say(link, "echo", "hi")
+        await memory.turns()
+    result = await again(path, Lab())
+    assert result.same, result
+
+
+async def test_who_sends_no_ticket_in_time_moves_nothing_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.rec"
+    async with in_memory(path, Lab()) as memory:
+        late, ann = memory.transport.connect(), memory.connect("ann")
+        async with asyncio.timeout(5):
+            while late.ended is None:
+                late.received()
+                await memory.turns()
+        say(ann, "nothing", seq=1)  # the error has the next trace id
         await memory.turns()
     result = await again(path, Lab())
     assert result.same, result

@@ -17,9 +17,10 @@ from wsprism_core.actions import Actions
 from wsprism_core.api import Identity
 from wsprism_core.gateway.connection import Connection, ConnectionParts
 from wsprism_core.policy.tenant import Tenant
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.port import ConnectRequest, Link, Refusal
 
-__all__ = ("Authenticate", "Boundary", "Connect", "Perform")
+__all__ = ("After", "Authenticate", "Boundary", "Connect", "Perform")
 
 #: Makes the core's end of a link.
 Connect: TypeAlias = Callable[[Link, ConnectRequest], Connection]
@@ -27,6 +28,8 @@ Connect: TypeAlias = Callable[[Link, ConnectRequest], Connection]
 Authenticate: TypeAlias = Callable[
     [Tenant, str, ConnectRequest, Callable[[Identity | Refusal], None]], None
 ]
+#: Runs work once, so many seconds from now or a little later.
+After: TypeAlias = Callable[[float, Callable[[], None]], Timer]
 #: Does what a plugin wants done: actions, service, tenant.
 Perform: TypeAlias = Callable[[Actions, str, str], None]
 
@@ -49,6 +52,10 @@ class Boundary:
             tenants: The tenants, by id.
         """
         return partial(Connection, parts)
+
+    def deadlines(self, inner: After) -> After:
+        """Put off what comes of the deadlines that transports keep."""
+        return inner
 
     def authenticate(self, inner: Authenticate) -> Authenticate:
         """Judge the ticket with which an open session is refreshed."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wsprism_core.api import Identity
-from wsprism_core.gateway.boundary import Connect
+from wsprism_core.gateway.boundary import After, Connect
 from wsprism_core.gateway.connection import ConnectionParts
 from wsprism_core.gateway.http import HttpRoutes
 from wsprism_core.policy.tenant import Tenant
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.port import (
     ConnectRequest,
     Grant,
@@ -29,6 +30,7 @@ class GatewayHost:
     Args:
         parts: What connections share.
         connect: Makes a connection.
+        after: Puts off what comes of a transport's deadlines.
         http: The plain routes.
         timeouts: Deadlines that transports keep.
     """
@@ -37,13 +39,19 @@ class GatewayHost:
         self,
         parts: ConnectionParts,
         connect: Connect,
+        after: After,
         http: HttpRoutes,
         timeouts: TransportTimeouts,
     ) -> None:
         self._parts = parts
         self._connect = connect
+        self._after = after
         self._http = http
         self.timeouts = timeouts
+
+    def after(self, seconds: float, work: Callable[[], None]) -> Timer:
+        """Run `work` once, on the gateway's wheel."""
+        return self._after(seconds, work)
 
     def greet(self, address: str) -> Refusal | None:
         """Count a handshake from `address`; say whether it is one too many."""

@@ -8,39 +8,14 @@ from typing import Any, Final, cast
 
 import msgpack  # type: ignore[import-untyped]
 
-from wsprism_core.actions import (
-    Ack,
-    Action,
-    Actions,
-    Broadcast,
-    BroadcastFrame,
-    JoinRoom,
-    Kick,
-    LeaveRoom,
-    Push,
-    PushFrame,
-    Reply,
-)
+from wsprism_core.actions import ACTION_TYPES, Action, Actions
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS
 from wsprism_core.protocol.errors import Malformed, ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 
 __all__ = ("Listed", "listed", "outcome_of", "pack_outcome")
 
-_ACTIONS: Final = {
-    kind.__name__: kind
-    for kind in (
-        Ack,
-        Broadcast,
-        BroadcastFrame,
-        JoinRoom,
-        Kick,
-        LeaveRoom,
-        Push,
-        PushFrame,
-        Reply,
-    )
-}
+_ACTIONS: Final[dict[str, Any]] = {kind.__name__: kind for kind in ACTION_TYPES}
 #: Stands for what no codec can carry, and is refused again in the replay.
 _UNKNOWN: Final = msgpack.ExtType(1, b"")
 

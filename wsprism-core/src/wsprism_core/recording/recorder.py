@@ -20,7 +20,13 @@ from typing import Final
 from wsprism_core.actions import Actions
 from wsprism_core.api import Identity
 from wsprism_core.config import Config
-from wsprism_core.gateway.boundary import Authenticate, Boundary, Connect, Perform
+from wsprism_core.gateway.boundary import (
+    After,
+    Authenticate,
+    Boundary,
+    Connect,
+    Perform,
+)
 from wsprism_core.gateway.connection import Connection, ConnectionParts
 from wsprism_core.gateway.handlers import HandlerQueues, Job
 from wsprism_core.logs import EventLog
@@ -28,6 +34,7 @@ from wsprism_core.metrics import Metrics
 from wsprism_core.plugins import PluginSet
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.envelope import is_binary_envelope
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.wire import Wire
 from wsprism_core.recording.chance import CoreChance
 from wsprism_core.recording.clock import LiveTurnClock
@@ -154,6 +161,10 @@ class Recorder(Boundary):
         self._metrics = parts.metrics
         return partial(RecordedConnection, self, parts)
 
+    def deadlines(self, inner: After) -> After:
+        """Keep transports' deadlines apart from the core's: they are no part of it."""
+        return self.later
+
     def authenticate(self, inner: Authenticate) -> Authenticate:
         """Note what becomes of a refresh; its ticket is not."""
 
@@ -242,6 +253,10 @@ class Recorder(Boundary):
             self.note(without_ticket(kind, connection, payload, self._refresh))
         else:
             self.note((kind, connection, payload))
+
+    def later(self, seconds: float, work: Callable[[], None]) -> Timer:
+        """Run `work` once, outside of the core."""
+        return self._loop.call_later(seconds, work)
 
     def new_connection(self) -> int:
         """Return the number of a connection whose session begins."""
@@ -455,6 +470,12 @@ class RecordedConnection(Connection):
         self._number = 0
         self._tap = RecordedLink(recorder, link)
         super().__init__(parts, self._tap, request)
+
+    def await_ticket(self) -> None:
+        """Give the client a while to send `sys.auth`; that is no part of the core."""
+        self._auth_timer = self._recorder.later(
+            self._parts.auth_timeout, self._auth_timed_out
+        )
 
     def begin(self, tenant: Tenant, identity: Identity, *, ref: int | None) -> None:
         """Open the session; the recording of this connection begins."""

@@ -628,7 +628,8 @@ class ReplayedConnection(Connection):
         def decode(payload: bytes) -> Envelope:
             raise error
 
-        self._take(decode, b"", self.text)
+        if self.session is not None:
+            self._take(self.session, decode, b"")
 
 
 class ReplayedLink:
