@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.protocol.envelope import (
@@ -143,7 +143,12 @@ def _close(code: int, reason: str) -> Sent:
     return Sent("close", f"{code} {reason}".encode())
 
 
-@lru_cache(maxsize=8_192)
+@lru_cache(maxsize=256)
+def _messages(framing: str, data: bytes) -> tuple[Sent, ...]:
+    """Return the messages in bytes that many may have been sent."""
+    return tuple(split(framing, data))
+
+
 def _decoded(sent: Sent) -> dict[str, Any] | HotFrame | None:
     """Return what a message says; None of a control frame, or where it says nothing."""
     try:
@@ -158,11 +163,60 @@ def _decoded(sent: Sent) -> dict[str, Any] | HotFrame | None:
         return None
 
 
+#: A lane; or None, and the number of the message whose answer it is.
+_Place: TypeAlias = tuple[str | None, object]
+
+
+class _Lanes:
+    """Which lane a message rides, as far as that does not depend on its reader."""
+
+    def __init__(self, catalog: Catalog, names: tuple[str, ...]) -> None:
+        self.catalog = catalog
+        self.names = names
+        self._known: dict[Sent, _Place] = {}
+
+    def of(self, sent: Sent) -> _Place:
+        """Return its place."""
+        found = self._known.get(sent)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[sent] = self._find(_decoded(sent))
+        return found
+
+    def _find(self, said: dict[str, Any] | HotFrame | None) -> _Place:
+        if said is None:
+            return CONTROL, None
+        if isinstance(said, HotFrame):
+            return self._find_frame(said)
+        svc, type, ref = said["svc"], said["type"], said.get("ref")
+        if svc == "room":
+            return "interactive", None
+        if svc == "sys" and type == "lost":
+            return str(said["data"]["lane"]), None
+        if svc == "sys" and type not in ("ack", "error"):
+            return CONTROL, None
+        if ref is not None or svc == "sys":
+            return None, ref
+        try:
+            return self.names[self.catalog.type(svc, type).lane], None
+        except ValueError:
+            return ANSWERS, None
+
+    def _find_frame(self, frame: HotFrame) -> _Place:
+        if frame.opcode == OPCODE_ACK:
+            return None, (frame.svc_id, frame.seq)
+        try:
+            route = self.catalog.opcode(frame.svc_id, frame.opcode)
+        except ValueError:
+            return ANSWERS, None
+        return self.names[route.lane], None
+
+
 class _Asked:
     """What a client sent, as far as the lanes of the answers depend on it."""
 
-    def __init__(self, catalog: Catalog, lanes: tuple[str, ...]) -> None:
-        self._catalog = catalog
+    def __init__(self, lanes: _Lanes) -> None:
         self._lanes = lanes
         self._by_number: OrderedDict[object, str] = OrderedDict()
 
@@ -180,39 +234,16 @@ class _Asked:
 
     def lane_of(self, sent: Sent) -> str:
         """Return the lane that a message rode."""
-        said = _decoded(sent)
-        if said is None:
-            return CONTROL
-        if isinstance(said, HotFrame):
-            return self._lane_of_frame(said)
-        svc, type, ref = said["svc"], said["type"], said.get("ref")
-        if svc == "room":
-            return "interactive"
-        if svc == "sys" and type == "lost":
-            return str(said["data"]["lane"])
-        if svc == "sys" and type not in ("ack", "error"):
-            return CONTROL
-        if ref is not None or svc == "sys":
-            return self._by_number.get(ref, ANSWERS)
-        try:
-            return self._lanes[self._catalog.type(svc, type).lane]
-        except ValueError:
-            return ANSWERS
-
-    def _lane_of_frame(self, frame: HotFrame) -> str:
-        if frame.opcode == OPCODE_ACK:
-            return self._by_number.get((frame.svc_id, frame.seq), ANSWERS)
-        try:
-            return self._lanes[self._catalog.opcode(frame.svc_id, frame.opcode).lane]
-        except ValueError:
-            return ANSWERS
+        lane, number = self._lanes.of(sent)
+        return self._by_number.get(number, ANSWERS) if lane is None else lane
 
     def _heard_text(self, message: Envelope) -> None:
-        place = self._catalog.answer_lane(message.svc, message.type)
-        self.remember(message.seq, self._lanes[place])
+        place = self._lanes.catalog.answer_lane(message.svc, message.type)
+        self.remember(message.seq, self._lanes.names[place])
 
     def _heard_frame(self, frame: HotFrame) -> None:
-        lane = self._lanes[self._catalog.opcode_lane(frame.svc_id, frame.opcode)]
+        place = self._lanes.catalog.opcode_lane(frame.svc_id, frame.opcode)
+        lane = self._lanes.names[place]
         # An error about it is a text message and names the number alone.
         self.remember(frame.seq, lane)
         self.remember((frame.svc_id, frame.seq), lane)
@@ -237,6 +268,10 @@ class _Stream:
         self.expected: deque[tuple[float, Sent]] = deque()
         self.got: deque[tuple[float, Sent]] = deque()
         self.difference: tuple[float, Sent | None, Sent | None] | None = None
+
+    def is_even(self) -> bool:
+        """Whether everything is matched so far."""
+        return not self.expected and not self.got and self.difference is None
 
     def settle(self) -> None:
         """Match what can be matched, up to the first difference."""
@@ -271,26 +306,45 @@ class _Reader:
         self.framing = framing
         self.session = session
         self.user = user
-        self.expected: list[Sent] = []
-        self.got: list[Sent] = []
+        self.expected: list[bytes] = []
+        self.got: list[bytes] = []
+        # What the core closed the link with, in the recording and now.
+        self.closes: tuple[list[Sent], list[Sent]] = [], []
         self.streams: dict[str, _Stream] = {}
+        self._is_even = True
 
     def settle(self, at: float) -> int:
-        """Compare what this turn brought; return how many messages came."""
-        count = len(self.got)
-        for sent in self.expected:
-            self.stream(sent).expected.append((at, sent))
-        for sent in self.got:
-            self.stream(sent).got.append((at, sent))
+        """Compare what this turn brought; return how many messages came.
+
+        Raises:
+            ValueError: Some of it is no frame.
+        """
+        expected, got = b"".join(self.expected), b"".join(self.got)
         self.expected.clear()
         self.got.clear()
+        came = _messages(self.framing, got)
+        if expected == got and self._is_even and not any(self.closes):
+            # As nearly always; what is written at once is split once for all.
+            for sent in came:
+                self.stream(sent).index += 1
+            return len(came)
+        for sent in (*_messages(self.framing, expected), *self.closes[0]):
+            self.stream(sent).expected.append((at, sent))
+        for sent in (*came, *self.closes[1]):
+            self.stream(sent).got.append((at, sent))
+        self.closes = [], []
         for stream in self.streams.values():
             stream.settle()
-        return count
+        self._is_even = all(map(_Stream.is_even, self.streams.values()))
+        return len(came)
 
     def stream(self, sent: Sent) -> _Stream:
         """Return the lane that a message belongs to."""
-        return self.streams.setdefault(self.asked.lane_of(sent), _Stream())
+        lane = self.asked.lane_of(sent)
+        stream = self.streams.get(lane)
+        if stream is None:
+            stream = self.streams[lane] = _Stream()
+        return stream
 
 
 class Comparison:
@@ -307,8 +361,7 @@ class Comparison:
     """
 
     def __init__(self, catalog: Catalog, lanes: tuple[str, ...]) -> None:
-        self._catalog = catalog
-        self._lanes = lanes
+        self._lanes = _Lanes(catalog, lanes)
         self._readers: dict[int, _Reader] = {}
         self._touched: dict[int, None] = {}
         self._over: dict[int, None] = {}
@@ -323,7 +376,7 @@ class Comparison:
 
     def open(self, connection: int, framing: str, session: str, user: str) -> None:
         """Begin with a session."""
-        asked = _Asked(self._catalog, self._lanes)
+        asked = _Asked(self._lanes)
         self._readers[connection] = _Reader(asked, framing, session, user)
 
     def heard(self, connection: int, payload: bytes, *, is_text: bool) -> None:
@@ -337,35 +390,27 @@ class Comparison:
             reader.asked.remember(ref, CONTROL)
 
     def expect(self, connection: int, data: bytes) -> None:
-        """Note bytes that went out in the recording.
-
-        Raises:
-            ValueError: They are no frames.
-        """
+        """Note bytes that went out in the recording."""
         if (reader := self._readers.get(connection)) is not None:
-            reader.expected += split(reader.framing, data)
+            reader.expected.append(data)
             self._touched[connection] = None
 
     def got(self, connection: int, data: bytes) -> None:
-        """Note bytes that went out now.
-
-        Raises:
-            ValueError: They are no frames.
-        """
+        """Note bytes that went out now."""
         if (reader := self._readers.get(connection)) is not None:
-            reader.got += split(reader.framing, data)
+            reader.got.append(data)
             self._touched[connection] = None
 
     def expect_close(self, connection: int, code: int, reason: str) -> None:
         """Note that the core closed a link in the recording."""
         if (reader := self._readers.get(connection)) is not None:
-            reader.expected.append(_close(code, reason))
+            reader.closes[0].append(_close(code, reason))
             self._touched[connection] = None
 
     def got_close(self, connection: int, code: int, reason: str) -> None:
         """Note that the core closes a link now."""
         if (reader := self._readers.get(connection)) is not None:
-            reader.got.append(_close(code, reason))
+            reader.closes[1].append(_close(code, reason))
             self._touched[connection] = None
 
     def close(self, connection: int) -> None:
@@ -377,6 +422,9 @@ class Comparison:
 
         Args:
             at: Seconds since the recording began.
+
+        Raises:
+            ValueError: Some of it is no frame.
         """
         for connection in self._touched:
             self.messages += self._readers[connection].settle(at)
