@@ -38,6 +38,7 @@ from wsprism_core.recording.format import Kind, Record, RecordingReader
 from wsprism_core.recording.recorder import Recorder
 from wsprism_core.recording.writer import Sink
 from wsprism_core.testing import config_with
+from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.tcp import TcpTransport
 from wsprism_core.transports.websocket import WebSocketTransport
 
@@ -68,7 +69,8 @@ async def recording(
         extra=[one for one in plugins if not isinstance(one, str)],
     )
     recorder = Recorder(config, loaded, has_file=has_file)
-    websocket, tcp = WebSocketTransport(port=0), TcpTransport(port=0)
+    deflate = Deflate() if config.gateway.deflate.enabled else None
+    websocket, tcp = WebSocketTransport(port=0, deflate=deflate), TcpTransport(port=0)
     gateway = Gateway(
         config,
         loaded,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -19,6 +20,7 @@ from wsprism_core import (
     Kick,
     LeaveRoom,
     ProtocolError,
+    Pull,
     Push,
     PushFrame,
     Reply,
@@ -31,6 +33,17 @@ from wsprism_core.recording.outcomes import (
     outcome_of,
     pack_outcome,
 )
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A source that is known by its number."""
+
+    number: int
+
+    def pull(self, session: Any, budget: int) -> Any:
+        return (), False
+
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(),
@@ -45,6 +58,7 @@ actions = st.one_of(
     st.builds(Broadcast, st.text(), values, names, key=names, dedup=names),
     st.builds(BroadcastFrame, st.integers(0, 255), st.binary(), names),
     st.builds(PushFrame, st.integers(0, 255), st.binary(), key=st.integers(0, 9)),
+    st.builds(Pull, st.text(), st.builds(Numbered, st.integers(0, 9)), names, names),
     st.builds(JoinRoom, st.text(), st.text(), st.booleans(), st.booleans()),
     st.builds(LeaveRoom, st.text(), st.text()),
     st.builds(Kick, st.text(), names, names, st.sampled_from(CloseCode)),
@@ -54,7 +68,7 @@ actions = st.one_of(
 def again(
     found: Actions, failure: BaseException | None = None
 ) -> tuple[list[Any], BaseException | None]:
-    came, error = outcome_of(pack_outcome(listed(found), failure))
+    came, error = outcome_of(pack_outcome(listed(found), failure), Numbered)
     assert isinstance(came, list)
     return came, error
 
@@ -77,7 +91,7 @@ def test_a_generator_that_fails_has_done_what_came_before() -> None:
         raise ValueError("no more")
 
     first = listed(some())
-    for found in (first, outcome_of(pack_outcome(first))[0]):
+    for found in (first, outcome_of(pack_outcome(first), Numbered)[0]):
         assert isinstance(found, Listed)
         rest = iter(found)
         assert next(rest) == Reply("a")
@@ -104,7 +118,7 @@ def test_a_refusal_says_the_same(failure: ProtocolError) -> None:
 def test_of_another_failure_only_its_name_is_held() -> None:
     packed = pack_outcome(None, RuntimeError("password: hunter2"))
     assert b"hunter2" not in packed
-    _, error = outcome_of(packed)
+    _, error = outcome_of(packed, Numbered)
     assert str(error) == "RuntimeError, as recorded"
 
 

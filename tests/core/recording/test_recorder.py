@@ -14,7 +14,17 @@ import pytest
 
 from support.recorded import kinds, recording, records
 from support.services import Lab
-from wsprism_core import Kick, Push, Session, hookimpl
+from wsprism_core import (
+    Delivery,
+    Inbound,
+    Kick,
+    Outbound,
+    Pull,
+    Push,
+    Service,
+    Session,
+    hookimpl,
+)
 from wsprism_core.client import connect
 from wsprism_core.gateway import Gateway
 from wsprism_core.plugins import PluginSet
@@ -26,7 +36,7 @@ from wsprism_core.recording.replayer import Replay, replay
 from wsprism_core.testing import config_with
 from wsprism_core.transports.memory import MemoryClient, MemoryTransport
 
-CONFIG = config_with(gateway={"auth_timeout_ms": 20})
+CONFIG = config_with(gateway={"auth_timeout_ms": 20, "writer_send_timeout_ms": 100})
 
 
 class Memory:
@@ -130,6 +140,65 @@ async def test_who_sends_no_ticket_in_time_moves_nothing_on(tmp_path: Path) -> N
         await memory.turns()
     result = await again(path, Lab())
     assert result.same, result
+
+
+async def test_a_reader_that_reads_nothing_is_cut_at_the_same_moment(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.rec"
+    async with in_memory(path, Lab()) as memory:
+        ann = memory.connect("ann")
+        ann.received()
+        ann.capacity = 0
+        for number in range(3):
+            say(ann, "echo", number)
+            await memory.turns()
+        async with asyncio.timeout(5):
+            while len(memory.gateway.sessions):
+                await memory.turns()
+    assert kinds(path) >= {Kind.UNSENT, Kind.CLOSE}
+    result = await again(path, Lab())
+    assert result.same, result
+
+
+class Librarian:
+    """Lets sessions pull from a shelf that its async handler names."""
+
+    wsprism_api = 1
+    name = "books"
+
+    def __init__(self, *shelf: str) -> None:
+        self.shelf = list(shelf)
+
+    @hookimpl
+    def register_services(self) -> Service:
+        return Service(
+            name="books",
+            inbound=(Inbound(name="read"),),
+            outbound=(Outbound(name="page", delivery=Delivery.PULLED),),
+        )
+
+    @hookimpl
+    async def on_message(self, session: Session) -> Any:
+        return [Pull("page", self, session=session.id) for _ in range(2)]
+
+    def pull(self, session: Session, budget: int) -> Any:
+        return [Push("page", self.shelf.pop(0))], bool(self.shelf)
+
+
+async def test_what_is_pulled_from_outside_is_an_input(tmp_path: Path) -> None:
+    path = tmp_path / "a.rec"
+    async with in_memory(path, Librarian("one", "two", "three")) as memory:
+        ann = memory.connect("ann")
+        ann.send_text(JSON.encode({"svc": "books", "type": "read"}))
+        await memory.turns(10)
+        heard = b"".join(payload for _, payload in ann.received())
+        assert heard.index(b"one") < heard.index(b"two") < heard.index(b"three")
+    assert Kind.PULLED in kinds(path)
+    # Its shelf is empty now, and nobody looks at it.
+    result = await again(path, Librarian())
+    assert result.same, result
+    assert result.warnings == ()
 
 
 class Bouncer(Lab):

@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect as websocket_connect
 
 from support.recorded import Oracle, Recorded, Slow, kinds, recording, records
 from wsprism_chat.service import ChatService
 from wsprism_core.client import Client, ClientError, ConnectionClosed, connect
 from wsprism_core.plugins import PluginSet
+from wsprism_core.protocol.codecs import JSON
 from wsprism_core.recording.format import Kind
-from wsprism_core.recording.replayer import Replay, ReplayedLink, replay
+from wsprism_core.recording.replayer import Replay, ReplayedLink, ReplayError, replay
 from wsprism_core.testing import config_with
 from wsprism_game.gameplay.service import GameOpcode
 
 SERVICES = ("chat", "game", "market", "party")
+TEXT = "word " * 200
 GATEWAY = {"ping_interval_ms": 80, "presence_batch_ms": 5, "drain_grace_ms": 50}
 CONFIG = config_with(gateway=GATEWAY)
-LONG = config_with(gateway=GATEWAY, plugins={"chat": {"max_length": 60_000}})
+LONG = config_with(gateway=GATEWAY, plugins={"chat": {"max_length": 16_000}})
 MARKET = config_with(
     gateway=GATEWAY,
     plugins={"market": {"source": {"kind": "random_walk", "per_second": 200.0}}},
@@ -126,7 +129,7 @@ async def flood(live: Recorded, slow: Slow) -> None:
         async for event in ann.messages("room.presence"):
             if event.data["joined"]:
                 break
-        text = "x" * 60_000
+        text = "x" * 16_000
         while live.gateway.delivery.counters[3].lost < 20:
             await ann.request("chat", "send", {"msg": text}, room="r1")
         await ann.request("chat", "send", {"msg": "the end"}, room="r1")
@@ -151,6 +154,30 @@ def test_a_slow_reader_gets_the_same_again(tmp_path: Path, loop: str) -> None:
     result = asyncio.run(again(path, "chat", config=LONG))
     assert result.same, result
     assert result.messages > 50
+
+
+async def test_compressed_messages_are_compared_by_what_they_say(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "deflate.rec"
+    config = config_with(gateway={"deflate": {"enabled": True}})
+    async with recording(path, "chat", config=config) as live:
+        async with websocket_connect(f"{live.ws}/v1/ws?ticket=dev:ann") as ann:
+            for message in (
+                {"svc": "room", "type": "join", "room": "r1"},
+                {"svc": "chat", "type": "send", "room": "r1", "data": {"msg": TEXT}},
+            ):
+                await ann.send(JSON.encode(message).decode())
+            while TEXT not in str(await ann.recv()):
+                pass
+    (opened,) = (one for one in records(path) if one[0] == Kind.OPEN)
+    assert opened[4] == "websocket+deflate"
+    written = b"".join(one[2] for one in records(path) if one[0] == Kind.WRITE)
+    assert TEXT.encode() not in written
+    result = await again(path, "chat", config=config)
+    assert result.same, result
+    with pytest.raises(ReplayError, match=r"has the framing 'websocket\+deflate'"):
+        await again(path, "chat")
 
 
 # ----------------------------------------------------------------- what is different

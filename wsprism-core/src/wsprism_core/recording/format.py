@@ -96,6 +96,10 @@ class Kind(IntEnum):
     FULL = 21
     #: The core closed the link: connection, code, reason.
     CLOSE = 22
+    #: How much the socket had not taken when the core asked: connection, bytes.
+    UNSENT = 23
+    #: What a source from outside gave: its number, outcome, whether there is more.
+    PULLED = 24
     #: The recording ends: why.
     END = 30
 

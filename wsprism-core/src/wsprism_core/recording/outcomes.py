@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any, Final, cast
 
 import msgpack  # type: ignore[import-untyped]
 
-from wsprism_core.actions import ACTION_TYPES, Action, Actions
+from wsprism_core.actions import ACTION_TYPES, Action, Actions, Pull, Source
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS
 from wsprism_core.protocol.errors import Malformed, ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 
-__all__ = ("Listed", "listed", "outcome_of", "pack_outcome")
+__all__ = ("Listed", "listed", "outcome_of", "pack_outcome", "with_sources")
 
 _ACTIONS: Final[dict[str, Any]] = {kind.__name__: kind for kind in ACTION_TYPES}
 #: Stands for what no codec can carry, and is refused again in the replay.
@@ -52,11 +52,21 @@ def listed(actions: Actions) -> Actions:
     return found
 
 
+def with_sources(actions: Actions, wrap: Callable[[Source], Source]) -> Actions:
+    """Return actions as `listed` returns them, with other sources in their pulls."""
+    several = actions.actions if isinstance(actions, Listed) else actions
+    for action in several if isinstance(several, list) else (several,):
+        if type(action) is Pull:
+            action.source = wrap(action.source)
+    return actions
+
+
 def pack_outcome(actions: Actions, failure: BaseException | None = None) -> bytes:
     """Return what came of a plugin's function.
 
     Args:
-        actions: As `listed` returns them.
+        actions: As `listed` returns them; the sources of pulls have an attribute
+            `number`.
         failure: What it raised instead.
     """
     behind = None
@@ -70,14 +80,20 @@ def pack_outcome(actions: Actions, failure: BaseException | None = None) -> byte
     return _pack([packed, _describe(behind), _describe(failure)])
 
 
-def outcome_of(packed: bytes) -> tuple[Actions, BaseException | None]:
+def outcome_of(
+    packed: bytes, source: Callable[[int], Source]
+) -> tuple[Actions, BaseException | None]:
     """Return the actions and the failure of an outcome.
+
+    Args:
+        packed: The outcome.
+        source: Returns what stands for a source, by its number.
 
     Raises:
         ValueError: It is none.
     """
     several, behind, failure = _unpack(packed)
-    actions = [_action_of(one) for one in several]
+    actions = [_action_of(one, source) for one in several]
     if behind is not None:
         return Listed(actions, _error_of(behind)), None
     return actions, _error_of(failure)
@@ -87,14 +103,17 @@ def _pack_action(action: Any) -> bytes:
     name = type(action).__name__
     if _ACTIONS.get(name) is not type(action):
         return _pack(["?"])
+    values = [getattr(action, one.name) for one in fields(action)]
+    if type(action) is Pull:
+        values[1] = getattr(action.source, "number", None)
     try:
-        return _pack([name, *(getattr(action, one.name) for one in fields(action))])
+        return _pack([name, *values])
     except (ValueError, TypeError, OverflowError, RecursionError):
         # The core refuses it too.
         return _pack(["?"])
 
 
-def _action_of(packed: bytes) -> Any:
+def _action_of(packed: bytes, source: Callable[[int], Source]) -> Any:
     name, *values = _unpack(packed)
     kind = _ACTIONS.get(name)
     if kind is None:
@@ -103,6 +122,8 @@ def _action_of(packed: bytes) -> Any:
     given = dict(zip(names, values, strict=True))
     if isinstance(given.get("key"), list):
         given["key"] = tuple(given["key"])
+    if kind is Pull:
+        given["source"] = source(given["source"])
     return kind(**given)
 
 

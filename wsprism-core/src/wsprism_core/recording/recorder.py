@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import platform
 import secrets
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from random import Random, SystemRandom
 from typing import Final
 
-from wsprism_core.actions import Actions
+from wsprism_core.actions import Actions, Push, PushFrame, Source
 from wsprism_core.api import Identity
+from wsprism_core.api import Session as PluginSession
 from wsprism_core.config import Config
 from wsprism_core.gateway.boundary import (
     After,
@@ -45,7 +47,7 @@ from wsprism_core.recording.format import (
     Record,
     fields_of,
 )
-from wsprism_core.recording.outcomes import listed, pack_outcome
+from wsprism_core.recording.outcomes import listed, pack_outcome, with_sources
 from wsprism_core.recording.tickets import may_hold_ticket, without_ticket
 from wsprism_core.recording.writer import BlockWriter, Sink
 from wsprism_core.transports.port import (
@@ -59,6 +61,7 @@ __all__ = (
     "RecordedConnection",
     "RecordedLink",
     "RecordedQueues",
+    "RecordedSource",
     "Recorder",
     "digest_of",
 )
@@ -67,6 +70,8 @@ __all__ = (
 BLOCK_BYTES: Final = 256 * 1024
 #: How long it is kept at the most before that, in seconds.
 FLUSH_SECONDS: Final = 1.0
+#: How many sources from outside are known by their numbers; the eldest goes.
+_SOURCES: Final = 4_096
 #: Records of a turn that is still under way are packed from this number on.
 _MANY: Final = 4_096
 
@@ -94,7 +99,7 @@ class Recorder(Boundary):
             self._loop, begun=self._turn_begun, ended=self._turn_ended
         )
         seed = secrets.randbits(63)
-        self.chance = Random(seed)
+        self.chance: Random = CoreChance(self.clock, Random(seed))
         self.stopped = ""
         self._log = EventLog("recording")
         self._metrics = Metrics()
@@ -104,6 +109,8 @@ class Recorder(Boundary):
         self._turn: list[Record] = []
         self._connections = 0
         self._refreshes = 0
+        self._sources: OrderedDict[Source, RecordedSource] = OrderedDict()
+        self._source_count = 0
         header = Header(
             wall_ms=self.clock.wall_ms(),
             seed=seed,
@@ -196,7 +203,7 @@ class Recorder(Boundary):
             if self.clock.inside:
                 inner(actions, svc, tenant)
                 return
-            actions = listed(actions)
+            actions = with_sources(listed(actions), self.source)
             inside = self.clock.enter()
             try:
                 self.note((Kind.ACTIONS, svc, tenant, pack_outcome(actions)))
@@ -258,6 +265,17 @@ class Recorder(Boundary):
         """Run `work` once, outside of the core."""
         return self._loop.call_later(seconds, work)
 
+    def source(self, source: Source) -> RecordedSource:
+        """Return a source from outside, of which it is noted what it gives."""
+        recorded = self._sources.get(source)
+        if recorded is None:
+            self._source_count += 1
+            recorded = RecordedSource(self, source, self._source_count)
+            self._sources[source] = recorded
+            if len(self._sources) > _SOURCES:
+                self._sources.popitem(last=False)
+        return recorded
+
     def new_connection(self) -> int:
         """Return the number of a connection whose session begins."""
         self._connections += 1
@@ -316,6 +334,41 @@ def digest_of(config: Config) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+class RecordedSource:
+    """A source that a plugin named from outside; what it gives is an input.
+
+    Args:
+        recorder: Whom it tells.
+        source: The plugin's own, to which it is equal.
+        number: Its number.
+    """
+
+    __slots__ = ("_recorder", "_source", "number")
+
+    def __init__(self, recorder: Recorder, source: Source, number: int) -> None:
+        self._recorder = recorder
+        self._source = source
+        self.number = number
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, RecordedSource):
+            return self._source == other._source
+        return self._source == other
+
+    def __hash__(self) -> int:
+        return hash(self._source)
+
+    def pull(
+        self, session: PluginSession, budget: int
+    ) -> tuple[Sequence[Push | PushFrame], bool]:
+        """Return what a session gets now, and whether there is more."""
+        pushes, more = self._source.pull(session, budget)
+        # Push and PushFrame are actions, and are held as such.
+        outcome = pack_outcome(list(pushes))
+        self._recorder.note((Kind.PULLED, self.number, outcome, more))
+        return pushes, more
+
+
 class RecordedQueues(HandlerQueues):
     """Messages that wait for async handlers, of which it is noted what they return.
 
@@ -334,7 +387,7 @@ class RecordedQueues(HandlerQueues):
         recorder, connection, finish = self.recorder, self.connection, job.finish
 
         def noted(actions: Actions, failure: BaseException | None) -> None:
-            actions = listed(actions)
+            actions = with_sources(listed(actions), recorder.source)
             inside = recorder.clock.enter()
             try:
                 outcome = pack_outcome(actions, failure)
@@ -400,6 +453,13 @@ class RecordedLink:
         if not takes_more and not self.is_full:
             self._note_full(at_once=False)
         return takes_more
+
+    def unsent(self) -> int:
+        """Return how many of the bytes handed over the socket has not taken yet."""
+        unsent = self._inner.unsent()
+        if self.number:
+            self._recorder.note((Kind.UNSENT, self.number, unsent))
+        return unsent
 
     def filled(self) -> bool:
         """Note that the socket is full; return whether a write has filled it."""

@@ -11,15 +11,16 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from wsprism_core.actions import Actions
+from wsprism_core.actions import Actions, Push, PushFrame
 from wsprism_core.api import Identity
+from wsprism_core.api import Session as PluginSession
 from wsprism_core.config import Config, out_of_the_box
 from wsprism_core.gateway import Gateway
 from wsprism_core.gateway.boundary import Authenticate, Boundary, Connect, Perform
@@ -45,6 +46,7 @@ from wsprism_core.recording.outcomes import outcome_of
 from wsprism_core.recording.recorder import digest_of
 from wsprism_core.recording.streams import Comparison, Difference
 from wsprism_core.recording.tickets import placeholder
+from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.framed import TCP_WIRES
 from wsprism_core.transports.frames import WEBSOCKET_WIRES
 from wsprism_core.transports.port import (
@@ -61,18 +63,13 @@ __all__ = (
     "ReplayedConnection",
     "ReplayedLink",
     "ReplayedQueues",
+    "ReplayedSource",
     "plugins_of",
     "replay",
 )
 
 _log = EventLog("replay")
 
-#: Every wire that a recording may name, by framing and codec.
-_WIRES: Final = {
-    (wire.framing.name, wire.codec.name): wire
-    for wires in (WEBSOCKET_WIRES, TCP_WIRES)
-    for wire in wires.values()
-}
 #: How many turns pass before the event loop is let in.
 _TURNS_AT_ONCE: Final = 256
 #: How often the event loop goes round until the next async handler has begun.
@@ -209,6 +206,16 @@ async def replay(
         )
 
 
+def _wires(config: Config) -> dict[tuple[str, str], Wire]:
+    """Return every wire that a recording may name, by framing and codec."""
+    wires = [*WEBSOCKET_WIRES.values(), *TCP_WIRES.values()]
+    settings = config.gateway.deflate
+    if settings.enabled:
+        deflate = Deflate(min_bytes=settings.min_bytes, level=settings.level)
+        wires += deflate.wires.values()
+    return {(wire.framing.name, wire.codec.name): wire for wire in wires}
+
+
 def _warnings(header: Header, config: Config, plugins: PluginSet) -> tuple[str, ...]:
     """Return what is not as it was."""
     found = []
@@ -239,12 +246,13 @@ class _Player:
         self.clock = TurnClock(header.wall_ms)
         self.sessions = 0
         self.inputs = 0
+        self._wires = _wires(config)
         self._boundary = boundary = ReplayBoundary(self.clock)
         self.gateway = Gateway(
             config,
             plugins,
             self.clock,
-            chance=Random(header.seed),
+            chance=CoreChance(self.clock, Random(header.seed)),
             boundary=boundary,
         )
         lanes = tuple(lane.name for lane in self.gateway.delivery.lanes)
@@ -254,6 +262,8 @@ class _Player:
         self._left_behind: OrderedDict[int, ReplayedConnection] = OrderedDict()
         # Connections that the core has closed in the recording.
         self._closed_then: dict[int, None] = {}
+        # Connections of which the core asked something in the turn at hand.
+        self._asked: dict[int, None] = {}
         self._place = 0
         self._play: dict[int, Callable[..., None]] = {
             Kind.OPEN: self._open,
@@ -320,15 +330,27 @@ class _Player:
         self.comparison.settle(now_ns / NANOSECONDS)
 
     def _foresee(self, records: list[Record]) -> None:
-        """Find out where sockets will be full; that is told behind the write.
+        """Find out what the core will be told; that stands behind what asked for it.
 
         Of a connection that opens in this very turn too.
         """
-        fills = self._boundary.fills
+        boundary = self._boundary
+        for number in self._asked:
+            # Of another build's questions there may be fewer.
+            boundary.unsent.get(number, deque()).clear()
+        boundary.pulled.clear()
+        self._asked.clear()
         for place, record in enumerate(records[1:], self._place + 1):
-            if record[0] == Kind.FULL:
-                _, number, written, at_once = record
-                fills.setdefault(number, deque()).append((place, written, at_once))
+            match record:
+                case (Kind.FULL, number, written, at_once):
+                    fill = place, written, at_once
+                    boundary.fills.setdefault(number, deque()).append(fill)
+                case (Kind.UNSENT, number, unsent):
+                    boundary.unsent.setdefault(number, deque()).append(unsent)
+                    self._asked[number] = None
+                case (Kind.PULLED, source, outcome, more):
+                    given = outcome, more
+                    boundary.pulled.setdefault(source, deque()).append(given)
 
     def _inside(self, work: Callable[[], None]) -> None:
         """Run a part of the core; what it raises goes no further.
@@ -360,7 +382,7 @@ class _Player:
         ref: int | None,
         resumes: bool,
     ) -> None:
-        wire = _WIRES.get((framing, codec))
+        wire = self._wires.get((framing, codec))
         if wire is None:
             raise ReplayError(f"no transport here has the framing {framing!r}")
         if tenant not in self._boundary.tenants:
@@ -368,7 +390,8 @@ class _Player:
         self.sessions += 1
         self.comparison.open(number, framing, f"{number:x}", user)
         fills = self._boundary.fills.setdefault(number, deque())
-        link = ReplayedLink(number, wire, fills, self.comparison)
+        unsent = self._boundary.unsent.setdefault(number, deque())
+        link = ReplayedLink(number, wire, fills, unsent, self.comparison)
         request = ConnectRequest(transport, "", tenant, resume="" if resumes else None)
         connection = ReplayedConnection(self._boundary, link, request)
         self._connections[number] = connection
@@ -433,7 +456,8 @@ class _Player:
             return
         queues = connection.handlers()
         assert isinstance(queues, ReplayedQueues)
-        self._inside(partial(queues.settle, svc, *outcome_of(outcome)))
+        actions, failure = outcome_of(outcome, self._boundary.source)
+        self._inside(partial(queues.settle, svc, actions, failure))
         await self._let_handlers_run()
 
     async def _let_handlers_run(self) -> None:
@@ -451,6 +475,7 @@ class _Player:
         if connection is None:
             return
         self._boundary.fills.pop(number, None)
+        self._boundary.unsent.pop(number, None)
         self.comparison.close(number)
         if connection.has_handlers:
             self._left_behind[number] = connection
@@ -469,6 +494,8 @@ class ReplayBoundary(Boundary):
         tenants: The tenants, by id.
         fills: By connection, where its socket will be full: the place of the record,
             how much was written up to then, whether the link says so at once.
+        unsent: By connection, what is told of its socket in this turn.
+        pulled: By source, what it gives in this turn.
         is_waiting: Whether async handlers are to begin.
         begin_drain: Begins to empty the gateway.
     """
@@ -482,6 +509,8 @@ class ReplayBoundary(Boundary):
     def __init__(self, clock: TurnClock) -> None:
         self.clock = clock
         self.fills: dict[int, deque[tuple[int, int, bool]]] = {}
+        self.unsent: dict[int, deque[int]] = {}
+        self.pulled: dict[int, deque[tuple[bytes, bool]]] = {}
         self.is_waiting = False
         self._perform: Perform
         self._judging: dict[
@@ -528,10 +557,14 @@ class ReplayBoundary(Boundary):
 
     def act(self, svc: str, tenant: str, outcome: bytes) -> None:
         """Do what a plugin wanted from outside."""
-        actions, _ = outcome_of(outcome)
+        actions, _ = outcome_of(outcome, self.source)
         # The plugin that would be told of a failure does not run.
         with contextlib.suppress(Exception):
             self._perform(actions, svc, tenant)
+
+    def source(self, number: int) -> ReplayedSource:
+        """Return what stands for a source from outside."""
+        return ReplayedSource(self, number)
 
     def drain(self, inner: Callable[[], None]) -> Callable[[], None]:
         """Keep what begins the draining."""
@@ -545,6 +578,30 @@ class ReplayBoundary(Boundary):
     def started(self) -> None:
         """Begin with the turns."""
         self.clock.started()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedSource:
+    """Gives what a source of a plugin gave; the source itself is not there.
+
+    Args:
+        boundary: Where that is.
+        number: The source's number.
+    """
+
+    boundary: ReplayBoundary
+    number: int
+
+    def pull(
+        self, session: PluginSession, budget: int
+    ) -> tuple[Sequence[Push | PushFrame], bool]:
+        """Return what was given then."""
+        given = self.boundary.pulled.get(self.number)
+        if not given:
+            return (), False
+        outcome, more = given.popleft()
+        pushes, _ = outcome_of(outcome, self.boundary.source)
+        return cast("Sequence[Push | PushFrame]", pushes), more
 
 
 class ReplayedQueues(HandlerQueues):
@@ -639,6 +696,7 @@ class ReplayedLink:
         number: The connection's number.
         wire: Which bytes it wants.
         fills: Where its socket will be full, see `ReplayBoundary`.
+        unsent: What is told of it when the core asks.
         comparison: Is told what goes out.
 
     Attributes:
@@ -652,6 +710,7 @@ class ReplayedLink:
         number: int,
         wire: Wire,
         fills: deque[tuple[int, int, bool]],
+        unsent: deque[int],
         comparison: Comparison,
     ) -> None:
         self.wire = wire
@@ -660,6 +719,8 @@ class ReplayedLink:
         self.is_full = False
         self._number = number
         self._fills = fills
+        self._unsent = unsent
+        self._last_unsent = 0
         self._comparison = comparison
         self._written = 0
 
@@ -675,6 +736,12 @@ class ReplayedLink:
             if at_once and self.receiver is not None:
                 self.receiver.pause()
         return not self.is_full
+
+    def unsent(self) -> int:
+        """Return how many of the bytes the socket had not taken then."""
+        if self._unsent:
+            self._last_unsent = self._unsent.popleft()
+        return self._last_unsent
 
     def empty(self, place: int) -> None:
         """Take bytes again; what was to fill the socket before that did not."""

@@ -7,6 +7,7 @@ the same rule, whatever became of the delivery engine between them.
 
 from __future__ import annotations
 
+import zlib
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -37,6 +38,9 @@ ANSWERS: Final = "answers"
 CONTROL: Final = "control"
 #: How many messages of one client are remembered for the lanes of their answers.
 _REMEMBERED: Final = 4_096
+#: The framing whose messages may be compressed, and the bit that says so.
+_DEFLATE: Final = "websocket+deflate"
+_COMPRESSED: Final = 0x40
 #: How much of a message is shown, in characters.
 _SHOWN: Final = 500
 
@@ -100,28 +104,43 @@ class Difference:
 
 
 def split(framing: str, data: bytes) -> Iterator[Sent]:
-    """Yield the messages in bytes that a server wrote: whole frames, not compressed.
+    """Yield the messages in bytes that a server wrote: whole frames.
 
     Args:
-        framing: `websocket` or `tcp`.
+        framing: `websocket`, `websocket+deflate` or `tcp`.
         data: What was written.
 
     Raises:
         ValueError: They are no frames.
     """
-    read = _read_websocket if framing == "websocket" else _read_tcp
+    read = _read_tcp if framing == "tcp" else _read_websocket
     at = 0
     while at < len(data):
         try:
             kind, start, end = read(data, at)
         except (IndexError, KeyError):
             raise ValueError(f"no frame at {at}") from None
-        yield Sent(kind, data[start:end])
+        payload = data[start:end]
+        if framing == _DEFLATE and data[at] & _COMPRESSED:
+            payload = _inflate(payload)
+        yield Sent(kind, payload)
         at = end
 
 
 _WEBSOCKET_KINDS: Final = {1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _TCP_KINDS: Final = {1: "text", 2: "binary", 3: "ping", 4: "pong", 5: "close"}
+
+
+def _inflate(payload: bytes) -> bytes:
+    """Return a payload that was compressed by itself (RFC 7692, section 7.2.2).
+
+    Raises:
+        ValueError: It was not.
+    """
+    try:
+        return zlib.decompressobj(-15).decompress(payload + b"\x00\x00\xff\xff")
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
 
 
 def _read_websocket(data: bytes, at: int) -> tuple[str, int, int]:
