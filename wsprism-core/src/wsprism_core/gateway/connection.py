@@ -389,6 +389,8 @@ class Connection:
 
     def refuse(self, error: ProtocolError, *, lane: int) -> None:
         """Tell the client of a refused message, unless it hears that too often."""
+        # Frames that hold an error that holds them would wait for the collector.
+        error.__traceback__ = None
         session = self.session
         if session is None:
             return
@@ -421,6 +423,7 @@ class Connection:
     # ----------------------------------------------------------------- refusing
 
     def _refuse_frame(self, error: ProtocolError, *, lane: int) -> None:
+        error.__traceback__ = None
         if self.tenant.tells_hot_errors:
             self.refuse(error, lane=lane)
             return

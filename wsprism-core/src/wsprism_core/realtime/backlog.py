@@ -270,12 +270,13 @@ class Backlog:
             if highest is None:
                 highest = index
             elif self._credit[index] >= STARVATION_FLOOR:
-                self._credit[index] -= STARVATION_FLOOR
                 return index
         return highest
 
     def _credit_below(self, index: int, size: int) -> None:
-        """Note bytes that went out above lanes that wait."""
+        """Note bytes that went out above lanes that wait, and a floor that was used."""
+        if any(self._waiting[above].entries for above in range(index)):
+            self._credit[index] -= STARVATION_FLOOR
         for below in range(index + 1, len(self._waiting)):
             if self._waiting[below].entries:
                 self._credit[below] += size

@@ -1,0 +1,162 @@
+"""Links whose far end reads as fast as it can, or slowly, or not at all."""
+
+from __future__ import annotations
+
+from collections import deque
+from hashlib import blake2b
+from typing import Final
+
+from simulation.ledger import Ledger, Posted
+from wsprism_core.protocol.framing import encode_frame
+from wsprism_core.protocol.layout import CloseCode, FrameKind
+from wsprism_core.transports.memory import MemoryLink, MemoryTransport
+from wsprism_core.transports.port import NO_CLOSE_FRAME, ConnectRequest
+
+__all__ = ("Network", "SimulatedLink")
+
+
+class SimulatedLink(MemoryLink):
+    """The core's end of a link, and the bytes on their way to the far end.
+
+    Args:
+        network: Where it belongs.
+        ledger: What its session is owed.
+        buffer: What fits into its socket, in bytes; None is no limit.
+        rate: How many bytes a second the far end reads; None is all at once.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        ledger: Ledger,
+        *,
+        buffer: int | None,
+        rate: float | None,
+    ) -> None:
+        super().__init__(network.transport)
+        self.ledger = ledger
+        self.rate = rate
+        #: Whether the far end reads and sends at all.
+        self.alive = True
+        self.pipe.capacity = buffer
+        self._network = network
+        self._under_way: deque[tuple[int, Posted]] = deque()
+        self._written = 0
+        self._read_bytes = 0
+        self._credit = 0.0
+
+    # ------------------------------------------------------ what the core calls
+
+    def write(self, data: bytes) -> bool:
+        """Check what the gateway writes, and take it."""
+        if self.over is None:
+            for message in self.ledger.wrote(data, full=self.pipe.full):
+                self._written += len(message.data)
+                self._under_way.append((self._written, message))
+            self._network.noted(self, data)
+        return super().write(data)
+
+    def pipe_changed(self) -> None:
+        """Tell the ledger whether the socket takes bytes."""
+        super().pipe_changed()
+        if self.over is None:
+            if self.pipe.full:
+                self.ledger.full()
+            else:
+                self.ledger.roomy()
+
+    def close(self, code: int, reason: str) -> None:
+        """Note what the gateway closes with."""
+        if self.over is None:
+            before = len(self.pipe.waiting)
+            self.ledger.ended(code, CloseCode.SLOW_CONSUMER)
+            super().close(code, reason)
+            frame = bytes(self.pipe.waiting[before:])
+            self._written += len(frame)
+            self._under_way.append((self._written, Posted(frame)))
+            self._network.noted(self, frame)
+
+    def lost(self, reason: str) -> None:
+        """Note the end of a link that nobody closed."""
+        if self.over is None:
+            self.ledger.ended(NO_CLOSE_FRAME, CloseCode.SLOW_CONSUMER)
+        super().lost(reason)
+
+    def note_posted(self) -> None:
+        """Note that something is posted, whether or not it is written."""
+        self._network.touched[self] = None
+
+    # ----------------------------------------------------- what the far end does
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self.pipe.waiting
+
+    def send(self, kind: FrameKind, payload: bytes) -> None:
+        """Send a frame to the gateway."""
+        if self.alive:
+            self.arrive(encode_frame(kind, payload))
+
+    def drop(self) -> None:
+        """Lose the link, and what is under way with it."""
+        self.pipe.waiting.clear()
+        self._under_way.clear()
+        self.lost("the link was lost")
+
+    def read(self, seconds: float) -> list[Posted]:
+        """Return the messages that arrive whole within so much time."""
+        if not self.alive or not self.pipe.waiting:
+            self._credit = 0.0
+            return []
+        if self.rate is None:
+            budget = None
+        else:
+            self._credit += self.rate * seconds
+            budget = int(self._credit)
+            self._credit -= budget
+        while self.pipe.waiting and budget != 0:
+            waiting = len(self.pipe.waiting)
+            size = waiting if budget is None else min(budget, waiting)
+            self.pipe.take(size)
+            self._read_bytes += size
+            if budget is not None:
+                budget -= size
+            self.pipe_changed()
+        arrived: list[Posted] = []
+        under_way = self._under_way
+        while under_way and under_way[0][0] <= self._read_bytes:
+            arrived.append(under_way.popleft()[1])
+        return arrived
+
+
+class Network:
+    """All links, and a record of what was written to them.
+
+    Args:
+        transport: What the gateway listens with.
+    """
+
+    def __init__(self, transport: MemoryTransport) -> None:
+        self.transport = transport
+        self.digest: Final = blake2b(digest_size=16)
+        #: Links that were written to since somebody asked.
+        self.touched: dict[SimulatedLink, None] = {}
+        self.bytes_out = 0
+
+    def connect(self, link: SimulatedLink, tenant: str, ticket: str | None) -> None:
+        """Connect a link to the gateway."""
+        self.transport.links[link] = None
+        link.ask(ConnectRequest("memory", "127.0.0.1", tenant, ticket))
+
+    def noted(self, link: SimulatedLink, data: bytes) -> None:
+        """Record what is written to a link."""
+        self.touched[link] = None
+        self.bytes_out += len(data)
+        self.digest.update(link.ledger.name.encode())
+        self.digest.update(data)
+
+    def take_touched(self) -> list[SimulatedLink]:
+        """Return the links that were written to since the last call."""
+        touched, self.touched = self.touched, {}
+        return list(touched)
