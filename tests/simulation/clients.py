@@ -167,7 +167,11 @@ class Client:
                     self._wrong(Invariant.LEFT, f"{message} came to no member")
             elif facts.seq is not None:
                 self._number_read(seat, facts)
-        elif facts.alias is not None and facts.alias not in self._aliases:
+        elif (
+            facts.alias is not None
+            and facts.ref is None
+            and facts.alias not in self._aliases
+        ):
             self._wrong(Invariant.LEFT, f"{message} came to no member")
         if facts.ref is not None:
             self._answered(facts)

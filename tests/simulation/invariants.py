@@ -41,7 +41,7 @@ class Invariant(StrEnum):
 #: Each in a sentence.
 EXPLAINED: Final = {
     Invariant.BOUNDS: "What waits in a lane is within the lane's bounds, in messages "
-    "and in bytes, and the outbox knows how much it is.",
+    "and in bytes, and the outbox knows how many bytes it is.",
     Invariant.SOCKET: "Nothing is written to a socket that is full, and a session that "
     "has stalled gets no write over 16 KiB but a single message.",
     Invariant.FLUSH: "When a turn ends and the socket takes bytes, nothing waits.",

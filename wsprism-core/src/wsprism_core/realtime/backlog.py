@@ -335,7 +335,9 @@ class Backlog:
         first = lane.entries[serials[0]]
         assert isinstance(first, Form)
         message = first.passage
-        slot = (message.svc, message.room, message.seq is not None)
+        # Services share the numbers of a room, so it has one range for them all.
+        svc = message.svc if message.seq is None else None
+        slot = (svc, message.room)
         place = lane.lost.get(slot)
         if place is None:
             name = getattr(message.room, "name", None)
@@ -374,8 +376,8 @@ class Backlog:
 
     def _forget(self, lane: _LaneBacklog, serial: int, entry: Entry) -> None:
         if isinstance(entry, Lost):
-            recoverable = entry.from_seq is not None
-            del lane.lost[entry.svc, entry.owner, recoverable]
+            svc = entry.svc if entry.from_seq is None else None
+            del lane.lost[svc, entry.owner]
             return
         if isinstance(entry, Pull):
             del lane.pulls[entry.source, entry.key]
