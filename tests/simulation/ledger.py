@@ -235,8 +235,11 @@ class Ledger:
         if not socket_full:
             for lane, queue in enumerate(self.pending):
                 if queue:
-                    held, _ = outbox.depth(lane)
-                    self._missing(queue[0][0], "was not sent", held > 0)
+                    message = queue[0][0]
+                    if any(outbox.depth(lane)):
+                        self.wrong(Invariant.FLUSH, f"{message} waits for nothing")
+                    else:
+                        self._missing(message, "was not sent")
             return
         for lane, bounds in enumerate(self._lanes):
             messages, size = outbox.depth(lane)
@@ -402,13 +405,16 @@ class Ledger:
             for place, (message,) in enumerate(queue):
                 if message.data == frame:
                     skipped = queue[0][0]
-                    held = skipped.data in rest or self._holds(message.lane, rest)
                     told = f"was overtaken by {shown} from {place} places behind"
-                    self._missing(skipped, told, held)
+                    late = skipped.data in rest or self._holds(message.lane, rest)
+                    if late and skipped.delivery is not LATEST:
+                        self.wrong(Invariant.FIFO, f"{skipped} {told}")
+                    else:
+                        self._missing(skipped, told)
                     return
         for message in self._lost:
             if message.data == frame:
-                self._missing(message, "was told as lost, and is written", False)
+                self._missing(message, "was told as lost, and is written")
                 return
         for invariant, past, told in (
             (Invariant.LATEST, self._replaced, "was replaced by a newer one"),
@@ -430,12 +436,10 @@ class Ledger:
         messages, _ = self.session.outbox.depth(lane)
         return messages >= len(self.pending[lane]) - under_way and messages > 0
 
-    def _missing(self, message: Posted, told: str, held: bool) -> None:
-        """Say which promise is broken by a message that did not come."""
+    def _missing(self, message: Posted, told: str) -> None:
+        """Say which promise is broken by a message that did not come, or too late."""
         if message.delivery is LATEST:
             invariant = Invariant.LATEST
-        elif held:
-            invariant = Invariant.FIFO if "overtaken" in told else Invariant.FLUSH
         elif message.delivery is VOLATILE:
             invariant = Invariant.VOLATILE
         elif message.seq is not None:

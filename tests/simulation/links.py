@@ -82,16 +82,16 @@ class SimulatedLink(MemoryLink):
             self.ledger.ended(NO_CLOSE_FRAME, CloseCode.SLOW_CONSUMER)
         super().lost(reason)
 
-    def note_posted(self) -> None:
-        """Note that something is posted, whether or not it is written."""
+    def touch(self) -> None:
+        """Note that something is to be looked at when the turn ends."""
         self._network.touched[self] = None
 
     # ----------------------------------------------------- what the far end does
 
     @property
-    def drained(self) -> bool:
-        """Whether nothing is on its way."""
-        return not self.pipe.waiting
+    def over_and_read(self) -> bool:
+        """Whether nothing comes of it any more."""
+        return self.over is not None and not (self.pipe.waiting and self.alive)
 
     def send(self, kind: FrameKind, payload: bytes) -> None:
         """Send a frame to the gateway."""
@@ -107,13 +107,14 @@ class SimulatedLink(MemoryLink):
     def read(self, seconds: float) -> list[Posted]:
         """Return the messages that arrive whole within so much time."""
         if not self.alive or not self.pipe.waiting:
-            self._credit = 0.0
             return []
         if self.rate is None:
             budget = None
         else:
             self._credit += self.rate * seconds
             budget = int(self._credit)
+            if not budget:
+                return []
             self._credit -= budget
         while self.pipe.waiting and budget != 0:
             waiting = len(self.pipe.waiting)

@@ -438,6 +438,13 @@ def forget_to_free_a_session() -> Any:
     return patch.object(SessionRegistry, "remove", mutated)
 
 
+def raise_from_a_service() -> Any:
+    """A plugin fails, and nothing but a counter says so."""
+    from wsprism_game.gameplay.service import Relay
+
+    return patch.object(Relay, "left", side_effect=RuntimeError("a bug"))
+
+
 # ------------------------------------------------------------------- the socket
 
 
@@ -505,6 +512,7 @@ def _mutations() -> Iterator[tuple[str, Mutation]]:
         (give_one_member_another_order, Invariant.ORDER),
         (answer_twice, Invariant.ANSWERS),
         (forget_to_free_a_session, Invariant.REMAINS),
+        (raise_from_a_service, Invariant.PLUGINS),
         (write_to_a_full_socket, Invariant.SOCKET),
         (leave_something_behind, Invariant.FLUSH),
     )

@@ -100,7 +100,7 @@ class TappedEngine(DeliveryEngine):
                 ledger = link.ledger
                 ledger.session = session
                 ledger.posted(message)
-                link.note_posted()
+                link.touch()
 
     def _tell(self, session: Session, invariant: Invariant, told: str) -> None:
         link = session.link

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.invariants import EXPLAINED, Invariant
 from simulation.mutations import MUTATIONS
 from simulation.world import Failure, Plan, simulate
 

@@ -112,7 +112,7 @@ class Traffic:
 
     def flood(self, client: Client) -> Any:
         room = self._room_of(client)
-        count = self._chance.choice((20, 60, 150))
+        count = self._chance.choice((10, 30, 100))
         size = self._chance.choice((40, 400, 3_900))
         for _ in range(count):
             data = {"msg": stamped(client.tenant, self._stamp(), size)}
@@ -128,7 +128,7 @@ class Traffic:
 
     def play_hard(self, client: Client) -> Any:
         room = self._seat(client)
-        count, opcode = self._chance.choice((30, 100)), self._chance.choice((1, 2))
+        count, opcode = self._chance.choice((20, 80)), self._chance.choice((1, 2))
         if room is not None:
             for _ in range(count):
                 self._frame(client, opcode, 900, room)
@@ -141,13 +141,13 @@ class Traffic:
         return self._lab(client, "cast", self._chance.choice((1, 1, 4)))
 
     def cast_much(self, client: Client) -> Any:
-        return self._lab(client, "cast", self._chance.choice((40, 100, 300)))
+        return self._lab(client, "cast", self._chance.choice((20, 50, 150)))
 
     def push(self, client: Client) -> Any:
         return self._lab(client, "push", self._chance.choice((1, 4)))
 
     def push_much(self, client: Client) -> Any:
-        return self._lab(client, "push", self._chance.choice((100, 400, 1_500)))
+        return self._lab(client, "push", self._chance.choice((50, 50, 200, 1_500)))
 
     def subscribe(self, client: Client) -> Any:
         names = self._chance.sample(SYMBOLS, 2)
@@ -224,6 +224,7 @@ class Traffic:
         client.link.rate = None
         client.link.pipe.capacity = None
         client.link.pipe_changed()
+        client.link.touch()
 
     def stall(self, client: Client) -> None:
         assert client.link is not None

@@ -41,7 +41,7 @@ TRACED: Final = 400
 #: Virtual seconds between two looks at what slow clients have read.
 TICK: Final = 0.01
 #: After it nobody who has gone is waited for any more, in virtual seconds.
-AFTERMATH: Final = 120.0
+AFTERMATH: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Plan:
 
     seed: int
     sessions: int = 200
-    steps: int = 1_500
+    steps: int = 1_000
 
     @property
     def command(self) -> str:
@@ -214,7 +214,7 @@ class World:
             self._turn()
             if self._since_tick >= TICK:
                 passed, self._since_tick = self._since_tick, 0.0
-                waiting = [link for link in self._links if link.pipe.waiting]
+                waiting = [one for one in self._links if one.rate and one.pipe.waiting]
                 self._deliver(waiting, passed)
                 self._turn()
 
@@ -229,7 +229,7 @@ class World:
                 moved = True
                 if client.link is link:
                     client.receive(message)
-            if link.over is not None and (link.drained or not link.alive):
+            if link.over_and_read:
                 del self._links[link]
         return moved
 
@@ -367,7 +367,7 @@ class World:
                         "seed": self.plan.seed,
                     }
                 },
-                "party": {"away_grace_ms": 2_000},
+                "party": {"away_grace_ms": 2_000, "invite_ttl_ms": 3_000},
             },
             tenants=TENANTS,
         )

@@ -235,6 +235,8 @@ class Backlog:
                 got = self._pull(index, serial, entry, limit - size, wire, reader)
             elif isinstance(entry, Lost):
                 got = [entry.encode(wire)]
+                if taken and size + len(got[0]) > limit:
+                    break
                 self._remove(index, serial)
             else:
                 if taken and size + entry.size > limit:
