@@ -97,11 +97,11 @@ def main(
             else:
                 held += 1
                 counts += outcome.counts
+                if seed is not None:
+                    console.print(f"transcript {outcome.transcript}")
     console.print(_summary(counts))
     took = time.perf_counter() - began
     console.print(f"{held} seeds held, {len(failures)} failed, {took:.0f} s")
-    if seed is not None and held:
-        console.print(f"transcript {outcome.transcript}")
     sys.exit(bool(failures))
 
 

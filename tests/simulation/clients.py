@@ -101,6 +101,11 @@ class Client:
         self._marks = {}
         self._aliases = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, as far as the gateway knows."""
+        return self.link is not None and self.link.over is None
+
     def send(
         self,
         svc: str,

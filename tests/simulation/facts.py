@@ -78,7 +78,8 @@ def read_facts(frame: bytes) -> Facts:
     facts.room = message.get("room")
     facts.seq = message.get("seq")
     facts.ref = message.get("ref")
-    facts.data = data = message.get("data")
+    data: Any = message.get("data")
+    facts.data = data
     match facts.name:
         case "chat.msg":
             facts.tenant, facts.stamp = _stamp(data["msg"])

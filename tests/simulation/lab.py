@@ -90,6 +90,4 @@ class LabPlugin:
         if message.type == "cast":
             exclude = session.id if asked.get("others") else None
             return Broadcast(asked["type"], data, key=key, exclude=exclude)
-        return Push(
-            asked["type"], data, session=session.id, room=message.room, key=key
-        )
+        return Push(asked["type"], data, session=session.id, room=message.room, key=key)

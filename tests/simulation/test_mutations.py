@@ -9,14 +9,18 @@ from simulation.world import Failure, Plan, simulate
 SEEDS = range(12)
 
 
-@pytest.mark.parametrize("name", MUTATIONS)
-def test_a_mutation_of_the_engine_is_caught_by_its_invariant(name: str) -> None:
-    mutation = MUTATIONS[name]
-    for seed in SEEDS:
-        with mutation.inject():
+def first_failure(name: str) -> Failure | None:
+    with MUTATIONS[name].inject():
+        for seed in SEEDS:
             try:
                 simulate(Plan(seed, sessions=30, steps=300))
             except Failure as failure:
-                assert failure.violation.invariant is mutation.caught_by, failure
-                return
-    pytest.fail(f"no seed of {len(SEEDS)} noticed")
+                return failure
+    return None
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mutation_of_the_engine_is_caught_by_its_invariant(name: str) -> None:
+    failure = first_failure(name)
+    assert failure is not None, f"no seed of {len(SEEDS)} noticed"
+    assert failure.violation.invariant is MUTATIONS[name].caught_by, failure

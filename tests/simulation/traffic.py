@@ -84,8 +84,7 @@ class Traffic:
     def act(self) -> tuple[str, str, Any]:
         """Let somebody do something; return who, what and how much."""
         client = self._chance.choice(self._clients)
-        link = client.link
-        if link is None or link.over is not None:
+        if not client.is_open:
             buffer, rate = self.line()
             self._connect(client, buffer, rate)
             self.join(client)

@@ -25,6 +25,7 @@ from wsprism_chat.plugin import ChatPlugin
 from wsprism_core.gateway import Gateway
 from wsprism_core.plugins import PluginSet
 from wsprism_core.realtime.lanes import DEFAULT_LANES, Lane
+from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.session import Session
 from wsprism_core.testing import VirtualClock, config_with
 from wsprism_core.transports.framed import TCP_WIRES
@@ -135,9 +136,18 @@ def simulate(plan: Plan) -> Outcome:
 
 
 class World:
-    """A gateway and all that it has to do with."""
+    """A gateway and all that it has to do with.
 
-    def __init__(self, plan: Plan, chance: Random, lanes: tuple[Lane, ...]) -> None:
+    Args:
+        plan: What to simulate.
+        chance: What decides everything that the plan leaves open.
+
+    Attributes:
+        step: How many steps were done.
+        violation: The first thing that did not hold, or None.
+    """
+
+    def __init__(self, plan: Plan, chance: Random) -> None:
         self.plan = plan
         self.step = 0
         self.violation: Violation | None = None
@@ -182,7 +192,8 @@ class World:
             self._connect(client, *self._traffic.line())
             self._traffic.join(client)
         self._turn()
-        for self.step in range(1, self.plan.steps + 1):
+        for step in range(1, self.plan.steps + 1):
+            self.step = step
             did = self._traffic.act()
             self._trace.append((self.step, self._clock.now(), did))
             if self._chance.random() < 0.8:
@@ -246,8 +257,7 @@ class World:
         self._check()
         silenced = self._gateway.metrics.errors_silenced
         for client in self._clients:
-            link = client.link
-            if link is not None and link.over is None and client.asked:
+            if client.is_open and client.asked:
                 silenced -= len(client.asked)
                 if silenced < 0:
                     self.violated(
@@ -260,8 +270,7 @@ class World:
     def _everybody_goes(self, timers: int) -> None:
         self._trace.append((self.step, self._clock.now(), ("everybody goes",)))
         for client in self._clients:
-            link = client.link
-            if link is not None and link.over is None:
+            if client.is_open:
                 if self._chance.random() < 0.5:
                     self._traffic.say_goodbye(client)
                 else:
@@ -302,7 +311,7 @@ class World:
             session = ledger.session
             if session is None:
                 continue
-            if session.outbox.state == 3:
+            if session.outbox.state is OutboxState.CLOSED:
                 self.violated(
                     Invariant.CLOSES, f"{ledger.name} gets nothing and is not closed"
                 )
@@ -441,7 +450,7 @@ class World:
 def _built(plan: Plan) -> Iterator[World]:
     """Build a world; half of them have lanes that are full early."""
     chance = Random(plan.seed)
-    lanes = DEFAULT_LANES
+    lanes: tuple[Lane, ...] = DEFAULT_LANES
     if chance.random() < 0.5:
         lanes = tuple(
             replace(
@@ -461,7 +470,7 @@ def _built(plan: Plan) -> Iterator[World]:
             patch("wsprism_core.realtime.lanes.DEFAULT_LANES", lanes),
             patch("wsprism_core.gateway.gateway.DeliveryEngine", TappedEngine),
         ):
-            world = World(plan, chance, lanes)
+            world = World(plan, chance)
         yield world
     finally:
         for wire, codec in codecs.items():
