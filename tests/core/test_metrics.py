@@ -25,7 +25,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
 
 def test_what_was_counted_is_exposed() -> None:
     metrics = Metrics()
-    metrics.messages["acme", "chat", "text"] += 9
+    metrics.messages_of("acme", "chat", "text").count += 9
     metrics.errors["acme", "BAD_REQUEST"] += 1
     metrics.errors_silenced += 2
     metrics.handshakes["websocket", "401"] += 3

@@ -54,13 +54,13 @@ class Posted:
         self.room: object = None
         self.seq: int | None = None
         if form is not None:
-            passage = form.passage
-            self.lane = passage.lane
-            self.delivery = passage.delivery
-            self.svc = passage.svc
-            self.room = passage.room
-            self.seq = passage.seq
-            self.slot = (passage.svc, passage.room, passage.key)
+            message = form.message
+            self.lane = message.lane
+            self.delivery = message.delivery
+            self.svc = message.svc
+            self.room = message.room
+            self.seq = message.seq
+            self.slot = (message.svc, message.room, message.key)
 
     @property
     def facts(self) -> Facts:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from simulation.invariants import Invariant
 from simulation.ledger import Posted
 from simulation.links import SimulatedLink
+from wsprism_core.realtime.audience import Audience
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.session import Session
@@ -44,7 +46,9 @@ def count_encodings(codec: Any) -> Any:
 class TappedEngine(DeliveryEngine):
     """Tells the ledger of each session what is posted to it."""
 
-    #: What is at work inside of the engine is not posted again.
+    #: Called with what does not hold; set by the world.
+    violated: Callable[[Invariant, str], None]
+    #: What the engine posts to itself was posted already.
     _inside = False
 
     def post(self, session: Session, message: Outgoing) -> None:
@@ -59,31 +63,26 @@ class TappedEngine(DeliveryEngine):
 
     def broadcast(
         self,
-        audience: Mapping[Wire, Iterable[Session]],
+        audiences: Mapping[Wire, Audience],
         message: Outgoing,
-        exclude: str | None = None,
+        exclude: Session | None = None,
     ) -> None:
+        for wire, audience in audiences.items():
+            members = [one for one in audience if one is not exclude]
+            self._note(members, message.form(wire))
         before = _Count.encoded
-        forms = [(message.form(wire), group) for wire, group in audience.items()]
-        for form, group in forms:
-            if exclude is not None:
-                group = [session for session in group if session.id != exclude]
-            self._note(group, form)
-        self._inside = True
-        try:
-            super().broadcast(audience, message, exclude)
-        finally:
-            self._inside = False
-        if _Count.encoded - before > len(forms):
-            for group in audience.values():
-                for session in group:
-                    self._tell(
-                        session,
-                        Invariant.ENCODE_ONCE,
-                        f"encoded {_Count.encoded - before} times "
-                        f"for {len(forms)} wires",
-                    )
-                    return
+        with self._within():
+            super().broadcast(audiences, message, exclude)
+        self._check_encoded(before, len(audiences))
+
+    def post_each(self, sessions: Iterable[Session], message: Outgoing) -> None:
+        sessions = tuple(sessions)
+        for session in sessions:
+            self._note((session,), message.form(session.wire))
+        before = _Count.encoded
+        with self._within():
+            super().post_each(sessions, message)
+        self._check_encoded(before, len({session.wire for session in sessions}))
 
     def let_go(self, session: Session, room: object) -> None:
         super().let_go(session, room)
@@ -102,7 +101,16 @@ class TappedEngine(DeliveryEngine):
                 ledger.posted(message)
                 link.touch()
 
-    def _tell(self, session: Session, invariant: Invariant, told: str) -> None:
-        link = session.link
-        assert isinstance(link, SimulatedLink)
-        link.ledger.wrong(invariant, told)
+    def _check_encoded(self, before: int, wires: int) -> None:
+        encoded = _Count.encoded - before
+        if encoded > wires:
+            told = f"encoded {encoded} times for {wires} wires"
+            self.violated(Invariant.ENCODE_ONCE, told)
+
+    @contextmanager
+    def _within(self) -> Iterator[None]:
+        self._inside = True
+        try:
+            yield
+        finally:
+            self._inside = False

@@ -157,7 +157,10 @@ class World:
         self._transport = MemoryTransport()
         self._network = Network(self._transport)
         self._gateway = self._gateway_with_all()
-        self._lanes = self._gateway.delivery.lanes
+        engine = self._gateway.delivery
+        assert isinstance(engine, TappedEngine)
+        engine.violated = self.violated
+        self._lanes = engine.lanes
         self._tallies = tuple(Tally() for _ in self._lanes)
         self._said: defaultdict[tuple[str, str, str], dict[int, int]] = defaultdict(
             dict

@@ -7,17 +7,21 @@ returned replays exactly.
 
 The three verbs never blur: **reply** answers the message at hand (with its `ref`),
 **push** goes to one session or one user, **broadcast** to the members of a room.
+
+They are not to be changed once returned. They are not frozen for all that: to make a
+frozen one takes three times as long (1.4 us), and there is one for every message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 from wsprism_core.protocol.layout import CloseCode
 
 __all__ = (
+    "ACTION_TYPES",
     "Ack",
     "Action",
     "Actions",
@@ -32,7 +36,7 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """Answer the message at hand with a type of the service's own, and its `ref`."""
 
@@ -41,7 +45,7 @@ class Reply:
     room: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ack:
     """What `sys.ack` carries, where the sender asked for one.
 
@@ -51,7 +55,7 @@ class Ack:
     data: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Push:
     """Send a message to one session, or to every session of one user.
 
@@ -72,7 +76,7 @@ class Push:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Broadcast:
     """Send a message to every member of a room.
 
@@ -99,7 +103,7 @@ class Broadcast:
     dedup: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BroadcastFrame:
     """Send a hot frame to every member of a room.
 
@@ -122,7 +126,7 @@ class BroadcastFrame:
     key: str | int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PushFrame:
     """Send a hot frame to one session, or to every session of one user.
 
@@ -138,7 +142,7 @@ class PushFrame:
     key: str | int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JoinRoom:
     """Make a session a member of a room without asking `check_join` or any limit.
 
@@ -158,7 +162,7 @@ class JoinRoom:
     active: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LeaveRoom:
     """End a session's membership of a room; nothing happens where there is none.
 
@@ -169,7 +173,7 @@ class LeaveRoom:
     room: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Kick:
     """Close a session, or all of a user's, with `sys.kicked` before the close."""
 
@@ -190,5 +194,7 @@ Action: TypeAlias = (
     | LeaveRoom
     | Kick
 )
+#: The types of `Action`.
+ACTION_TYPES: Final[frozenset[type]] = frozenset(get_args(Action))
 #: What a handler may return.
 Actions: TypeAlias = Action | Iterable[Action] | None

@@ -14,14 +14,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-__all__ = ("Metrics", "Readings", "render")
+__all__ = ("Metrics", "Readings", "Tally", "render")
+
+
+class Tally:
+    """One counter of the hot path: whoever counts holds it, and looks nothing up."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 class Metrics:
     """What the gateway has counted since it started.
 
     Attributes:
-        messages: Messages received, by tenant, service and form (`text`, `hot`).
         errors: Messages refused, by tenant and code.
         errors_silenced: Refusals that a client was not told of.
         handshakes: Connections judged, by transport and outcome.
@@ -31,13 +39,29 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.messages: Counter[tuple[str, str, str]] = Counter()
+        self._messages: dict[tuple[str, str, str], Tally] = {}
         self.errors: Counter[tuple[str, str]] = Counter()
         self.errors_silenced = 0
         self.handshakes: Counter[tuple[str, str]] = Counter()
         self.closes: Counter[int | str] = Counter()
         self.plugin_failures: Counter[tuple[str, str]] = Counter()
         self.plugin_counts: Counter[str] = Counter()
+
+    def messages_of(self, tenant: str, svc: str, form: str) -> Tally:
+        """Return where messages of one service are counted.
+
+        Args:
+            tenant: Whose clients send them.
+            svc: The service.
+            form: `text` or `hot`.
+        """
+        return self._messages.setdefault((tenant, svc, form), Tally())
+
+    @property
+    def messages(self) -> dict[tuple[str, str, str], int]:
+        """Messages received, by tenant, service and form, where there were any."""
+        tallies = self._messages.items()
+        return {key: tally.count for key, tally in tallies if tally.count}
 
 
 class Readings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from wsprism_core.api import Identity
 from wsprism_core.gateway.admission import Admission
@@ -12,6 +13,7 @@ from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.errors import error_data
 from wsprism_core.gateway.handlers import HandlerQueues
+from wsprism_core.gateway.inbound import InboundTable
 from wsprism_core.gateway.ingress import Ingress
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.logs import EventLog
@@ -36,6 +38,9 @@ from wsprism_core.realtime.wire import outgoing_bytes
 from wsprism_core.transports.port import ConnectRequest, Link, Refusal
 
 __all__ = ("Connection", "ConnectionParts")
+
+# Bound once: enum attribute look-ups cost on the hot path.
+CLOSED: Final = OutboxState.CLOSED
 
 #: Refused messages that a client is told of in a second; further ones are counted.
 ERRORS_PER_SECOND = 10
@@ -79,6 +84,7 @@ class Connection:
 
     Attributes:
         session: None until the client is authenticated, and again after the end.
+        table: What the tenant's clients may send; read only once there is a session.
         tenant: The tenant; read only once there is a session.
         ticks_silent: Heartbeats since anything was heard.
         ticks_unanswered: Heartbeats since a ping that no pong answered, -1 without one.
@@ -98,12 +104,14 @@ class Connection:
         "_strikes",
         "link",
         "session",
+        "table",
         "tenant",
         "ticks",
         "ticks_silent",
         "ticks_unanswered",
     )
 
+    table: InboundTable
     tenant: Tenant
 
     def __init__(
@@ -139,6 +147,7 @@ class Connection:
         if self._auth_timer is not None:
             self._auth_timer.cancel()
         self.tenant = tenant
+        self.table = self._parts.ingress.table(tenant)
         self._bucket = tenant.connection_bucket(self._parts.clock.now())
         self.link.limit(tenant.limits.max_frame_bytes)
         self._parts.admission.note_accept(self._request)
@@ -216,22 +225,28 @@ class Connection:
 
     def text(self, payload: bytes) -> None:
         """Take a whole text message, valid UTF-8."""
-        self._take(decode_json, payload, self.text)
+        session = self.session
+        if session is None or self._held is not None:
+            self._take_early(decode_json, payload, self.text)
+        else:
+            self._take(session, decode_json, payload)
 
     def binary(self, payload: bytes) -> None:
         """Take a whole binary message: an envelope in MessagePack, or a hot frame."""
-        if is_binary_envelope(payload):
-            self._take(decode_msgpack, payload, self.binary)
-            return
-        self.ticks_silent = 0
-        if self._held is not None:
-            self._held.append((self.binary, payload))
-            return
-        if self.session is None:
-            if not self._closed:
+        session = self.session
+        if session is None or self._held is not None:
+            if is_binary_envelope(payload):
+                self._take_early(decode_msgpack, payload, self.binary)
+            elif self._held is not None:
+                self._held.append((self.binary, payload))
+            elif not self._closed:
                 self._turn_away(_not_authenticated(AUTH_FIRST))
             return
-        if self._is_over():
+        if is_binary_envelope(payload):
+            self._take(session, decode_msgpack, payload)
+            return
+        self.ticks_silent = 0
+        if session.outbox.state is CLOSED:
             return
         try:
             frame = decode_hot_frame(payload)
@@ -286,29 +301,18 @@ class Connection:
             self.session = None
 
     def _take(
-        self,
-        decode: Callable[[bytes], Envelope],
-        payload: bytes,
-        again: Callable[[bytes], None],
+        self, session: Session, decode: Callable[[bytes], Envelope], payload: bytes
     ) -> None:
         """Decode an envelope and take it to its service."""
         self.ticks_silent = 0
-        if self._held is not None:
-            self._held.append((again, payload))
-            return
-        if self._is_over():
+        if session.outbox.state is CLOSED:
+            # It will be cut; nothing is done any more for what still comes.
             return
         try:
             message = decode(payload)
         except ProtocolError as error:
-            if self.session is None:
-                self._turn_away(error)
-            else:
-                self.refuse(error, lane=0)
-                self._count_undelivered(error)
-            return
-        if self.session is None:
-            self._authenticate(message)
+            self.refuse(error, lane=0)
+            self._count_undelivered(error)
             return
         try:
             self._parts.ingress.text(self, message, len(payload))
@@ -317,12 +321,25 @@ class Connection:
             lane = self._parts.catalog.answer_lane(message.svc, message.type)
             self.refuse(error, lane=lane)
 
-    def _is_over(self) -> bool:
-        """Whether nothing is done any more for what still comes."""
-        session = self.session
-        return self._closed or (
-            session is not None and session.outbox.state is OutboxState.CLOSED
-        )
+    def _take_early(
+        self,
+        decode: Callable[[bytes], Envelope],
+        payload: bytes,
+        again: Callable[[bytes], None],
+    ) -> None:
+        """Take an envelope that comes before there is a session."""
+        self.ticks_silent = 0
+        if self._held is not None:
+            self._held.append((again, payload))
+            return
+        if self._closed:
+            return
+        try:
+            message = decode(payload)
+        except ProtocolError as error:
+            self._turn_away(error)
+        else:
+            self._authenticate(message)
 
     # ------------------------------------------------------ what the core asks
 
@@ -333,7 +350,8 @@ class Connection:
 
     def handlers_busy(self, svc: str) -> bool:
         """Whether an async handler of a service is under way for this session."""
-        return self._queues is not None and self._queues.busy(svc)
+        queues = self._queues
+        return queues is not None and queues.busy(svc)
 
     def handlers(self) -> HandlerQueues:
         """Return the queues of messages that wait for async handlers."""
@@ -351,13 +369,14 @@ class Connection:
         Raises:
             ProtocolError: It is one too many.
         """
-        for bucket in (self._bucket, self.tenant.bucket):
-            if bucket is not None and not bucket.take(self._parts.clock.now()):
-                raise ProtocolError(
-                    ErrorCode.RATE_LIMITED,
-                    "too many messages",
-                    retry_after_ms=max(1, round(bucket.retry_after() * 1000)),
-                )
+        own, shared = self._bucket, self.tenant.bucket
+        if own is None and shared is None:
+            return
+        now = self._parts.clock.now()
+        if own is not None and not own.take(now):
+            raise _rate_limited(own)
+        if shared is not None and not shared.take(now):
+            raise _rate_limited(shared)
 
     def refresh(self, ticket: str, ref: int | None) -> None:
         """Take a new ticket for the session that is open.
@@ -462,6 +481,14 @@ class Connection:
             trace_id=self._parts.new_trace_id(),
         )
         self.link.write(wire.frame_text(wire.codec.encode(envelope)))
+
+
+def _rate_limited(bucket: TokenBucket) -> ProtocolError:
+    return ProtocolError(
+        ErrorCode.RATE_LIMITED,
+        "too many messages",
+        retry_after_ms=max(1, round(bucket.retry_after() * 1000)),
+    )
 
 
 def _not_authenticated(msg: str, *, ref: int | None = None) -> ProtocolError:

@@ -21,7 +21,7 @@ from wsprism_core.actions import (
 )
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.errors import error_data
-from wsprism_core.protocol.envelope import outbound
+from wsprism_core.protocol.envelope import numbered, outbound
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import encode_hot_frame
 from wsprism_core.protocol.layout import OPCODE_ACK
@@ -65,7 +65,6 @@ class Origin:
     def __init__(
         self,
         session: Session,
-        *,
         lane: int,
         ref: int | None = None,
         wants_ack: bool = False,
@@ -233,43 +232,44 @@ class Egress:
         Raises:
             ValueError: Its data cannot be encoded; nobody here gets it.
         """
-        message: Outgoing
+        envelope = hot = None
         if isinstance(publication, TextPublication):
-            route = self._catalog.type(publication.svc, publication.type)
-            message = Outgoing(
-                route.lane,
-                delivery=route.delivery,
-                key=publication.key,
-                room=room,
-                svc=route.svc,
-                seq=receipt.seq,
-                envelope=outbound(
-                    publication.svc,
-                    publication.type,
-                    room=room.name,
-                    seq=receipt.seq,
-                    ts=receipt.ts,
-                    data=publication.data,
-                ),
-            )
+            svc, type, data = publication.svc, publication.type, publication.data
+            route = self._catalog.type(svc, type)
+            seq, ts = receipt.seq, receipt.ts
+            if seq is None or ts is None or data is None:
+                envelope = outbound(
+                    svc, type, room=room.name, seq=seq, ts=ts, data=data
+                )
+            else:
+                envelope = numbered(svc, type, room.name, seq, ts, data)
         else:
+            seq = None
             route = self._catalog.opcode(publication.svc_id, publication.opcode)
-            message = Outgoing(
-                route.lane,
-                delivery=route.delivery,
-                key=(publication.opcode, publication.key),
-                room=room,
-                svc=route.svc,
-                hot=encode_hot_frame(
-                    publication.svc_id,
-                    publication.opcode,
-                    publication.payload,
-                    seq=publication.seq,
-                    alias=room.alias,
-                    sender=publication.sender,
-                ),
+            hot = encode_hot_frame(
+                publication.svc_id,
+                publication.opcode,
+                publication.payload,
+                seq=publication.seq,
+                alias=room.alias,
+                sender=publication.sender,
             )
-        self._delivery.broadcast(room.audience, message, publication.exclude)
+        message = Outgoing(
+            route.lane,
+            route.delivery,
+            publication.key,
+            room,
+            route.svc,
+            seq,
+            envelope,
+            hot,
+        )
+        exclude = publication.exclude
+        self._delivery.broadcast(
+            room.audience,
+            message,
+            None if exclude is None else self._sessions.get(exclude),
+        )
 
     # -------------------------------------------------------------- the actions
 
@@ -310,13 +310,15 @@ class Egress:
             svc=svc,
             envelope=outbound(svc, action.type, room=action.room, data=action.data),
         )
-        for session in self._targets(action.session, action.user, tenant):
-            self._delivery.post(session, message)
+        self._delivery.post_each(
+            self._targets(action.session, action.user, tenant), message
+        )
 
     def _broadcast(
         self, action: Broadcast, svc: str, tenant: str, origin: Origin | None
     ) -> None:
-        route = self._catalog.type(svc, action.type)
+        type = action.type
+        recoverable = self._catalog.type(svc, type).recoverable
         room = self._room_for(action.room, tenant, origin)
         dedup = None
         if action.dedup is not None:
@@ -335,13 +337,13 @@ class Egress:
         room.channel.publish(
             TextPublication(
                 svc,
-                action.type,
+                type,
                 action.data,
-                recoverable=route.recoverable,
-                key=(action.type, action.key),
-                exclude=action.exclude,
-                dedup=dedup,
-                ack=action.ack,
+                recoverable,
+                (type, action.key),
+                action.exclude,
+                dedup,
+                action.ack,
             ),
             done,
         )
@@ -362,7 +364,7 @@ class Egress:
                     action.payload,
                     action.seq,
                     action.sender,
-                    action.key,
+                    (action.opcode, action.key),
                     action.exclude,
                 )
             )
@@ -387,8 +389,9 @@ class Egress:
                 alias=None if room is None else room.alias,
             ),
         )
-        for session in self._targets(action.session, action.user, tenant):
-            self._delivery.post(session, message)
+        self._delivery.post_each(
+            self._targets(action.session, action.user, tenant), message
+        )
 
     def _join(
         self, action: JoinRoom, svc: str, tenant: str, origin: Origin | None

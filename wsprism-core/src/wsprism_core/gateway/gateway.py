@@ -148,7 +148,12 @@ class Gateway:
         )
         ingress = Ingress(
             routes=routes,
-            checks=compile_checks(services),
+            checks=compile_checks(
+                services,
+                lambda svc, error: failures.note(
+                    routes.services[svc].plugin, "schema", error
+                ),
+            ),
             builtin=Builtin(desk, egress, self.delivery, clock),
             catalog=catalog,
             egress=egress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from wsprism_core.actions import JoinRoom
@@ -19,7 +20,7 @@ from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.presence import PresenceBatch
 from wsprism_core.realtime.rooms import Membership, Room, RoomRegistry
 from wsprism_core.realtime.session import Session, SessionRegistry
-from wsprism_core.realtime.wire import Outgoing, Wire
+from wsprism_core.realtime.wire import Outgoing
 
 __all__ = ("MEMBERS_IN_JOINED", "RoomDesk")
 
@@ -177,7 +178,7 @@ class RoomDesk:
         room.presence_due = False
         batch, room.presence = room.presence, PresenceBatch()
         newcomers = dict(batch.newcomers())
-        settled: dict[Wire, list[Session]] = {}
+        settled: list[Session] = []
         for membership in room.members():
             if membership.n in newcomers:
                 news = batch.news(newcomers[membership.n])
@@ -185,11 +186,10 @@ class RoomDesk:
                     message = self._presence_message(room, news.as_data())
                     self._delivery.post(membership.session, message)
             else:
-                session = membership.session
-                settled.setdefault(session.wire, []).append(session)
+                settled.append(membership.session)
         if news := batch.news():
             message = self._presence_message(room, news.as_data())
-            self._delivery.broadcast(settled, message)
+            self._delivery.post_each(settled, message)
 
     def _presence_message(self, room: Room, data: dict[str, Any]) -> Outgoing:
         return Outgoing(
@@ -203,17 +203,16 @@ class RoomDesk:
 class _RoomSubscriber:
     """The gateway's side of a room's channel."""
 
-    __slots__ = ("_changed", "_egress", "_room")
+    __slots__ = ("_changed", "_room", "published")
 
     def __init__(
         self, room: Room, egress: Egress, changed: Callable[[Room], None]
     ) -> None:
         self._room = room
-        self._egress = egress
         self._changed = changed
-
-    def published(self, publication: Publication, receipt: Receipt) -> None:
-        self._egress.deliver(self._room, publication, receipt)
+        self.published: Callable[[Publication, Receipt], None] = partial(
+            egress.deliver, room
+        )
 
     def entered(self, n: int, user: str) -> None:
         self._room.presence.enter(n, user)

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from wsprism_core.protocol.envelope import outbound
 from wsprism_core.realtime.lanes import Delivery, Lane
-from wsprism_core.realtime.wire import Form, Outgoing, Passage, Wire
+from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
 __all__ = ("STARVATION_FLOOR", "Backlog", "LaneCounters", "Lost", "Pull", "Source")
 
@@ -185,7 +185,7 @@ class Backlog:
             False where its lane is full and nothing in it may give way: the session is
             a slow consumer and must be closed.
         """
-        message = form.passage
+        message = form.message
         index = message.lane
         lane = self._waiting[index]
         if message.delivery is LATEST:
@@ -295,7 +295,7 @@ class Backlog:
 
     # ---------------------------------------------------------------- the bounds
 
-    def _hold_bounds(self, index: int, newest: Passage) -> bool:
+    def _hold_bounds(self, index: int, newest: Outgoing) -> bool:
         """Make what may give way do so, until the lane is within its bounds."""
         bounds, lane = self._lanes[index], self._waiting[index]
         while len(lane.entries) > bounds.max_messages or lane.bytes > bounds.max_bytes:
@@ -336,7 +336,7 @@ class Backlog:
         lane = self._waiting[index]
         first = lane.entries[serials[0]]
         assert isinstance(first, Form)
-        message = first.passage
+        message = first.message
         # Services share the numbers of a room, so it has one range for them all.
         svc = message.svc if message.seq is None else None
         slot = (svc, message.room)
@@ -351,7 +351,7 @@ class Backlog:
         for serial in serials:
             entry = lane.entries[serial]
             assert isinstance(entry, Form)
-            lost.add(entry.passage.seq)
+            lost.add(entry.message.seq)
             if place is None and serial == serials[0]:
                 self._forget(lane, serial, entry)
                 lane.entries[serial] = lost
@@ -384,7 +384,7 @@ class Backlog:
         if isinstance(entry, Pull):
             del lane.pulls[entry.source, entry.key]
             return
-        message = entry.passage
+        message = entry.message
         if message.delivery is LATEST:
             del lane.latest[message.svc, message.room, message.key]
         elif message.delivery is VOLATILE:
@@ -403,5 +403,5 @@ class Backlog:
 
 def _room_of(entry: Entry) -> object:
     if isinstance(entry, Form):
-        return entry.passage.room
+        return entry.message.room
     return entry.owner if isinstance(entry, Lost) else entry.room

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from wsprism_core.realtime.audience import Audience
 from wsprism_core.realtime.channel import Channel
 from wsprism_core.realtime.presence import PresenceBatch
 from wsprism_core.realtime.session import Session
@@ -72,7 +73,7 @@ class Room:
         self.tenant = tenant
         self.name = name
         self.alias = alias
-        self.audience: dict[Wire, dict[Session, None]] = {}
+        self.audience: dict[Wire, Audience] = {}
         self.presence = PresenceBatch()
         self.presence_due = False
         self._members: dict[int, Membership] = {}
@@ -128,15 +129,18 @@ class Room:
             self._users[session.user] = self._users.get(session.user, 0) + 1
             session.active = membership
         session.memberships[self.name] = membership
-        self.audience.setdefault(session.wire, {})[session] = None
+        audience = self.audience.get(session.wire)
+        if audience is None:
+            audience = self.audience[session.wire] = Audience(session.wire)
+        audience.add(session)
         return membership
 
     def remove(self, membership: Membership) -> None:
         """End a membership."""
         session = membership.session
-        group = self.audience[session.wire]
-        del group[session]
-        if not group:
+        audience = self.audience[session.wire]
+        audience.remove(session)
+        if not audience:
             del self.audience[session.wire]
         del session.memberships[self.name]
         if membership.quiet:

@@ -20,6 +20,11 @@ from wsprism_core.protocol.codecs import CODECS
 from wsprism_core.protocol.layout import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from wsprism_core.realtime.wire import Wire
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no wheel of websockets for this platform
+    from websockets.utils import apply_mask
+
 if TYPE_CHECKING:
     from websockets.typing import Subprotocol
 
@@ -29,6 +34,7 @@ __all__ = (
     "WIRE_BY_SUBPROTOCOL",
     "FrameParser",
     "WebSocketFraming",
+    "whole_message",
 )
 
 # At DEBUG the library logs every head and frame, tickets and all, whatever level the
@@ -42,9 +48,56 @@ _PONG: Final = Opcode.PONG
 
 #: First byte of a frame: FIN and the opcode.
 _FIN: Final = 0x80
+_WHOLE_TEXT: Final = _FIN | Opcode.TEXT
+_WHOLE_BINARY: Final = _FIN | Opcode.BINARY
+#: Second byte: MASK and the payload's size, or which integer follows for it.
+_MASKED: Final = 0x80
+_MEDIUM_SIZE: Final = 126
 _SHORT: Final = struct.Struct("!BB")
 _MEDIUM: Final = struct.Struct("!BBH")
 _LONG: Final = struct.Struct("!BBQ")
+
+
+def whole_message(
+    data: bytes, start: int, limit: int
+) -> tuple[bool, bytes, int] | None:
+    """Return the message that begins at `start`, where it is of the usual kind.
+
+    That is one whole frame that ends its message, not compressed, text or binary, of
+    less than 64 KiB, and masked (RFC 6455, section 5.2). Anything else, and whatever is
+    wrong, is for the parser, which takes three times as long: it makes a generator for
+    each field, and is ready to wait for the next byte anywhere.
+
+    Args:
+        data: What came from the network.
+        start: Where a frame begins in it.
+        limit: The largest message in bytes.
+
+    Returns:
+        Whether it is text, its payload, and where the next frame begins; None where it
+        is for the parser.
+    """
+    try:
+        first, size = data[start], data[start + 1] - _MASKED
+        if size < _MEDIUM_SIZE:
+            mask = start + 2
+        elif size == _MEDIUM_SIZE:
+            mask = start + 4
+            size = data[start + 2] << 8 | data[start + 3]
+        else:
+            return None
+    except IndexError:
+        return None
+    payload = mask + 4
+    end = payload + size
+    if (
+        (first != _WHOLE_TEXT and first != _WHOLE_BINARY)
+        or not 0 <= size <= limit
+        or end > len(data)
+    ):
+        return None
+    unmasked = apply_mask(data[payload:end], data[mask:payload])
+    return first == _WHOLE_TEXT, unmasked, end
 
 
 class FrameParser(ServerProtocol):

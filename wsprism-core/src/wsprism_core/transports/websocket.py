@@ -21,10 +21,11 @@ from wsprism_core.transports.frames import (
     WEBSOCKET_WIRES,
     WIRE_BY_SUBPROTOCOL,
     FrameParser,
+    whole_message,
 )
 from wsprism_core.transports.link import StreamLink
 from wsprism_core.transports.port import Grant
-from wsprism_core.transports.reassembly import Fragments
+from wsprism_core.transports.reassembly import Fragments, is_utf8
 from wsprism_core.transports.stream import StreamConnection, StreamTransport
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ PING: Final = Opcode.PING
 PONG: Final = Opcode.PONG
 CLOSE: Final = Opcode.CLOSE
 OPEN: Final = State.OPEN
+#: The largest size that a frame of medium length can tell.
+MAX_MEDIUM: Final = 65_535
 
 
 class WebSocketLink(StreamLink):
@@ -88,6 +91,10 @@ class WebSocketLink(StreamLink):
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole messages reach the receiver from within."""
         parser = self._parser
+        if not parser.partial and self._fragments is None:
+            data = self._skim(data)
+            if not data:
+                return
         parser.receive_data(data)
         if parser.state is not OPEN:
             self._wind_down()
@@ -96,6 +103,26 @@ class WebSocketLink(StreamLink):
             self._hold(parser.partial + len(self._fragments))
         elif parser.partial or self._held:
             self._hold(parser.partial or None)
+
+    def _skim(self, data: bytes) -> bytes:
+        """Hand over the whole messages that `data` begins with; return what is left."""
+        start = 0
+        while (receiver := self._receiver) is not None:
+            # A message may raise the limit; it then holds for the next.
+            limit = self._parser.max_message_size
+            found = whole_message(data, start, MAX_MEDIUM if limit is None else limit)
+            if found is None:
+                break
+            is_text, payload, end = found
+            if not is_text:
+                receiver.binary(payload)
+            elif payload.isascii() or is_utf8(payload):
+                receiver.text(payload)
+            else:
+                # The parser finds out where it is wrong.
+                break
+            start = end
+        return data[start:] if start else data
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; the socket is closed."""
