@@ -6,7 +6,7 @@ not always: a bug that shows at once would be found by any test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final, NamedTuple
@@ -14,10 +14,11 @@ from unittest.mock import patch
 
 from simulation.invariants import Invariant
 from simulation.tap import TappedEngine
+from wsprism_core.realtime.audience import Audience
 from wsprism_core.realtime.backlog import Backlog, Lost
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.lanes import Delivery
-from wsprism_core.realtime.outbox import Outbox
+from wsprism_core.realtime.outbox import Outbox, OutboxState
 from wsprism_core.realtime.rooms import Room, RoomRegistry
 from wsprism_core.realtime.session import Session, SessionRegistry
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
@@ -78,7 +79,7 @@ def drop_a_message_of_a_stalled_session() -> Any:
 
 def drop_a_volatile_message_silently() -> Any:
     """A volatile message goes at the bound, and no `sys.lost` says so."""
-    return _offers(lambda form: form.passage.delivery is VOLATILE, 10)
+    return _offers(lambda form: form.message.delivery is VOLATILE, 10)
 
 
 def write_a_message_twice() -> Any:
@@ -97,7 +98,7 @@ def reorder_a_lane() -> Any:
     due = _now_and_then(50)
 
     def swap(_: Outbox, queue: list[Form]) -> None:
-        if len(queue) > 1 and queue[0].passage.delivery is RELIABLE and due():
+        if len(queue) > 1 and queue[0].message.delivery is RELIABLE and due():
             queue[0], queue[1] = queue[1], queue[0]
 
     return _writes(swap)
@@ -124,7 +125,7 @@ def swap_lanes() -> Any:
 
 
 def _is_plain(form: Form) -> bool:
-    passage = form.passage
+    passage = form.message
     return passage.delivery is RELIABLE and passage.seq is None
 
 
@@ -144,16 +145,19 @@ def _offers(which: Callable[[Form], bool], every: int) -> Any:
 def replace_nothing() -> Any:
     """The latest of a key waits behind its elder instead of replacing it."""
     add = Backlog.add
+    due = _now_and_then(5)
 
     def mutated(self: Backlog, form: Form) -> bool:
-        latest = self._waiting[form.passage.lane].latest
-        latest.clear()
+        latest = self._waiting[form.message.lane].latest
+        if latest and due():
+            latest.clear()
         return add(self, form)
 
     forget = Backlog._forget
 
     def tolerant(self: Backlog, lane: Any, serial: int, entry: Any) -> None:
-        if isinstance(entry, Form) and entry.passage.delivery is LATEST:
+        if isinstance(entry, Form) and entry.message.delivery is LATEST:
+            lane.latest = {k: v for k, v in lane.latest.items() if v != serial}
             return
         forget(self, lane, serial, entry)
 
@@ -169,7 +173,7 @@ def replace_the_wrong_key() -> Any:
     due = _now_and_then(20)
 
     def mutated(self: Backlog, form: Form) -> bool:
-        passage = form.passage
+        passage = form.message
         latest = self._waiting[passage.lane].latest
         slot = (passage.svc, passage.room, passage.key)
         if passage.delivery is LATEST and latest and slot not in latest and due():
@@ -206,7 +210,7 @@ def misjudge_what_is_replaced() -> Any:
     add = Backlog.add
 
     def mutated(self: Backlog, form: Form) -> bool:
-        lane = self._waiting[form.passage.lane]
+        lane = self._waiting[form.message.lane]
         count, size = len(lane.entries), lane.bytes
         fits = add(self, form)
         if len(lane.entries) == count:
@@ -289,7 +293,7 @@ def count_no_conflation() -> Any:
     add = Backlog.add
 
     def mutated(self: Backlog, form: Form) -> bool:
-        counters = self._counters[form.passage.lane]
+        counters = self._counters[form.message.lane]
         before = counters.conflated
         fits = add(self, form)
         counters.conflated = before
@@ -338,16 +342,52 @@ def deliver_after_left() -> Any:
 
 def keep_a_member() -> Any:
     """A session that has left a room stays in its audience."""
-    remove = Room.remove
+    remove = Audience.remove
     due = _now_and_then(2)
 
-    def mutated(self: Room, membership: Any) -> None:
-        session = membership.session
-        remove(self, membership)
-        if due() and self.audience:
-            self.audience.setdefault(session.wire, {})[session] = None
+    def mutated(self: Audience, session: Session) -> None:
+        remove(self, session)
+        if session.outbox.state is not OutboxState.CLOSED and self.members and due():
+            self.members[session] = None
 
-    return patch.object(Room, "remove", mutated)
+    return patch.object(Audience, "remove", mutated)
+
+
+def share_with_a_newcomer_what_came_before() -> Any:
+    """Who joins gets what the turn had for the room before."""
+    add = Audience.add
+
+    def mutated(self: Audience, session: Session) -> None:
+        add(self, session)
+        if self.sharing and session.outbox.state is OutboxState.CLEAN:
+            del self.apart[session]
+            session.outbox.shared = self
+            session.outbox.state = OutboxState.SHARING
+
+    return patch.object(Audience, "add", mutated)
+
+
+def part_with_nothing() -> Any:
+    """A member that is served by itself is not given what its room had so far."""
+    due = _now_and_then(10)
+    take_over = Outbox.take_over
+
+    def mutated(self: Outbox, tail: Any, size: int) -> None:
+        plain = all(_is_plain(form) for forms in tail.values() for form in forms)
+        take_over(self, *(({}, 0) if plain and due() else (tail, size)))
+
+    return patch.object(Outbox, "take_over", mutated)
+
+
+def join_a_tail_in_any_order() -> Any:
+    """What a room's members share is written in the order of posting, not of lanes."""
+    take = Audience.take_tail
+
+    def mutated(self: Audience) -> list[Form]:
+        self.tail = {-lane: forms for lane, forms in self.tail.items()}
+        return take(self)
+
+    return patch.object(Audience, "take_tail", mutated)
 
 
 def encode_for_each_member() -> Any:
@@ -355,15 +395,14 @@ def encode_for_each_member() -> Any:
 
     def mutated(
         self: DeliveryEngine,
-        audience: Mapping[Wire, Iterable[Session]],
+        audiences: Mapping[Wire, Audience],
         message: Outgoing,
-        exclude: str | None = None,
+        exclude: Session | None = None,
     ) -> None:
-        for wire, group in audience.items():
-            for session in group:
-                if session.id != exclude:
-                    message._forms.clear()
-                    self._post((session,), message.form(wire))
+        for audience in audiences.values():
+            for session in audience:
+                if session is not exclude:
+                    self.post(session, message)
 
     return patch.object(DeliveryEngine, "broadcast", mutated)
 
@@ -391,18 +430,17 @@ def give_one_member_another_order() -> Any:
 
     def mutated(
         self: TappedEngine,
-        audience: Mapping[Wire, Iterable[Session]],
+        audiences: Mapping[Wire, Audience],
         message: Outgoing,
-        exclude: str | None = None,
+        exclude: Session | None = None,
     ) -> None:
-        passage = message.passage
-        if not held and passage.delivery is RELIABLE and passage.seq is None and due():
-            one = next(session for group in audience.values() for session in group)
-            if exclude is None:
-                broadcast(self, audience, message, one.id)
-                held.append((one, message))
-                return
-        broadcast(self, audience, message, exclude)
+        plain = message.delivery is RELIABLE and message.seq is None
+        if not held and plain and exclude is None and due():
+            one = next(session for group in audiences.values() for session in group)
+            broadcast(self, audiences, message, one)
+            held.append((one, message))
+            return
+        broadcast(self, audiences, message, exclude)
         while held:
             self.post(*held.pop())
 
@@ -507,6 +545,9 @@ def _mutations() -> Iterator[tuple[str, Mutation]]:
         (deliver_across_tenants, Invariant.TENANTS),
         (deliver_after_left, Invariant.LEFT),
         (keep_a_member, Invariant.LEFT),
+        (share_with_a_newcomer_what_came_before, Invariant.ONCE),
+        (part_with_nothing, Invariant.RELIABLE),
+        (join_a_tail_in_any_order, Invariant.LANES),
         (encode_for_each_member, Invariant.ENCODE_ONCE),
         (number_a_room_with_a_hole, Invariant.NUMBERS),
         (give_one_member_another_order, Invariant.ORDER),

@@ -24,7 +24,7 @@ from simulation.traffic import Traffic
 from wsprism_chat.plugin import ChatPlugin
 from wsprism_core.gateway import Gateway
 from wsprism_core.plugins import PluginSet
-from wsprism_core.realtime.lanes import DEFAULT_LANES, Lane
+from wsprism_core.realtime.lanes import DEFAULT_LANES
 from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.session import Session
 from wsprism_core.testing import VirtualClock, config_with
@@ -168,6 +168,9 @@ class World:
         self._trace: deque[tuple[int, float, tuple[Any, ...]]] = deque(maxlen=TRACED)
         self._sessions: list[weakref.ref[Session]] = []
         self._links: dict[SimulatedLink, Client] = {}
+        # How often time passes between two steps, and how much of it: much happens in
+        # one turn of a busy gateway.
+        self._turns = chance.choice((0.2, 0.6, 1.0))
         self._pause = chance.choice((0.001, 0.004, 0.02))
         self._since_tick = 0.0
         rooms = max(2, plan.sessions // 16)
@@ -199,9 +202,9 @@ class World:
             self.step = step
             did = self._traffic.act()
             self._trace.append((self.step, self._clock.now(), did))
-            if self._chance.random() < 0.8:
+            if self._chance.random() < self._turns:
                 self._turn()
-            if self._chance.random() < 0.5:
+            if self._chance.random() < self._turns / 2:
                 self._pass(self._chance.expovariate(1 / self._pause))
             self._check()
         self._everybody_reads()
@@ -451,18 +454,17 @@ class World:
 
 @contextmanager
 def _built(plan: Plan) -> Iterator[World]:
-    """Build a world; half of them have lanes that are full early."""
+    """Build a world; in most of them the lanes are full early."""
     chance = Random(plan.seed)
-    lanes: tuple[Lane, ...] = DEFAULT_LANES
-    if chance.random() < 0.5:
-        lanes = tuple(
-            replace(
-                lane,
-                max_bytes=lane.max_bytes // 16,
-                max_messages=lane.max_messages // 16,
-            )
-            for lane in lanes
+    part = chance.choice((1, 8, 32))
+    lanes = tuple(
+        replace(
+            lane,
+            max_bytes=lane.max_bytes // part,
+            max_messages=lane.max_messages // part,
         )
+        for lane in DEFAULT_LANES
+    )
     collects = gc.isenabled()
     codecs = {wire: wire.codec for wire in TCP_WIRES.values()}
     gc.disable()
