@@ -77,7 +77,7 @@ class Posted:
 class Tally:
     """What happened in one lane, over all sessions."""
 
-    __slots__ = ("conflated", "discarded", "dropped", "lost", "out", "posted")
+    __slots__ = ("conflated", "discarded", "dropped", "lost", "out", "posted", "unsure")
 
     def __init__(self) -> None:
         self.posted = 0
@@ -90,6 +90,9 @@ class Tally:
         self.lost = 0
         #: Waited for a session that ended, or of a room that was left.
         self.discarded = 0
+        #: Of those conflated: at the last, for a session that was closed as too slow,
+        #: for which the engine may have done nothing any more.
+        self.unsure = 0
 
 
 class Ledger:
@@ -131,6 +134,8 @@ class Ledger:
         self._ranges: dict[tuple[str, str], int] = {}
         self._latest: list[dict[Hashable, list[Posted]]] = [{} for _ in lanes]
         self._credit = [0] * len(lanes)
+        # Since the session stalled last.
+        self._conflated = [0] * len(lanes)
         self._written: deque[Posted] = deque(maxlen=_REMEMBERED)
         self._replaced: deque[Posted] = deque(maxlen=_REMEMBERED)
         self._lost: deque[Posted] = deque(maxlen=_REMEMBERED)
@@ -155,6 +160,7 @@ class Ledger:
         if self.stalled:
             return
         self.stalled = True
+        self._conflated = [0] * len(self._lanes)
         for lane, queue in enumerate(self.pending):
             if queue:
                 self.pending[lane] = deque()
@@ -194,6 +200,9 @@ class Ledger:
         """Note the end of the link, and whether it had to be."""
         if code == slow_consumer and not any(self._exceeded()):
             self.wrong(Invariant.CLOSES, "closed as too slow with room in every lane")
+        if code == slow_consumer:
+            for tally, conflated in zip(self._tallies, self._conflated, strict=True):
+                tally.unsure += conflated
         for lane, queue in enumerate(self.pending):
             self._tallies[lane].discarded += len(queue)
             queue.clear()
@@ -389,6 +398,7 @@ class Ledger:
         self._replaced.append(elder[0])
         elder[0] = newer
         self._tallies[lane].conflated += 1
+        self._conflated[lane] += 1
 
     def _exceeded(self) -> Iterator[bool]:
         """Yield for each lane whether it could not hold what the session is owed."""

@@ -145,12 +145,13 @@ def _offers(which: Callable[[Form], bool], every: int) -> Any:
 def replace_nothing() -> Any:
     """The latest of a key waits behind its elder instead of replacing it."""
     add = Backlog.add
-    due = _now_and_then(5)
+    due = _now_and_then(2)
 
     def mutated(self: Backlog, form: Form) -> bool:
-        latest = self._waiting[form.message.lane].latest
-        if latest and due():
-            latest.clear()
+        lane = self._waiting[form.message.lane]
+        # In a lane that is nearly empty: a fuller one would close the session first.
+        if lane.latest and len(lane.entries) < 5 and due():
+            lane.latest.clear()
         return add(self, form)
 
     forget = Backlog._forget
