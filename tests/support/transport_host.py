@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.port import (
     ConnectRequest,
     Grant,
@@ -146,6 +147,9 @@ class EchoHost:
         """The one connection there was."""
         (receiver,) = self.receivers
         return receiver
+
+    def after(self, seconds: float, work: Callable[[], None]) -> Timer:
+        return asyncio.get_running_loop().call_later(seconds, work)
 
     def greet(self, address: str) -> Refusal | None:
         self.log.add("greet", address)

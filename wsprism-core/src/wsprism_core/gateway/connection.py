@@ -13,6 +13,7 @@ from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.errors import error_data
 from wsprism_core.gateway.handlers import HandlerQueues
+from wsprism_core.gateway.heartbeat import Heartbeat
 from wsprism_core.gateway.inbound import InboundTable
 from wsprism_core.gateway.ingress import Ingress
 from wsprism_core.gateway.sessions import SessionDesk
@@ -34,6 +35,7 @@ from wsprism_core.realtime.clock import Clock, Timer
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.session import Session
+from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.realtime.wire import outgoing_bytes
 from wsprism_core.transports.port import ConnectRequest, Link, Refusal
 
@@ -60,6 +62,8 @@ class ConnectionParts:
     catalog: Catalog
     delivery: DeliveryEngine
     clock: Clock
+    wheel: Wheel
+    heartbeat: Heartbeat
     metrics: Metrics
     log: EventLog
     new_trace_id: Callable[[], str]
@@ -86,9 +90,10 @@ class Connection:
         session: None until the client is authenticated, and again after the end.
         table: What the tenant's clients may send; read only once there is a session.
         tenant: The tenant; read only once there is a session.
-        ticks_silent: Heartbeats since anything was heard.
-        ticks_unanswered: Heartbeats since a ping that no pong answered, -1 without one.
-        ticks: Heartbeats since it began.
+        beat: The heartbeat that comes next.
+        beats: Heartbeats since it began.
+        beats_silent: Heartbeats since anything was heard.
+        beats_unanswered: Heartbeats since a ping that no pong answered, -1 without one.
     """
 
     __slots__ = (
@@ -102,13 +107,14 @@ class Connection:
         "_refreshing",
         "_request",
         "_strikes",
+        "beat",
+        "beats",
+        "beats_silent",
+        "beats_unanswered",
         "link",
         "session",
         "table",
         "tenant",
-        "ticks",
-        "ticks_silent",
-        "ticks_unanswered",
     )
 
     table: InboundTable
@@ -121,9 +127,10 @@ class Connection:
         self._request = request
         self.link = link
         self.session: Session | None = None
-        self.ticks = 0
-        self.ticks_silent = 0
-        self.ticks_unanswered = -1
+        self.beat: Timer | None = None
+        self.beats = 0
+        self.beats_silent = 0
+        self.beats_unanswered = -1
         self._bucket: TokenBucket | None = None
         self._queues: HandlerQueues | None = None
         self._errors: EventWindow | None = None
@@ -138,7 +145,7 @@ class Connection:
 
     def await_ticket(self) -> None:
         """Give the client a while to send `sys.auth`."""
-        self._auth_timer = self._parts.clock.after(
+        self._auth_timer = self._parts.wheel.after(
             self._parts.auth_timeout, self._auth_timed_out
         )
 
@@ -151,6 +158,7 @@ class Connection:
         self._bucket = tenant.connection_bucket(self._parts.clock.now())
         self.link.limit(tenant.limits.max_frame_bytes)
         self._parts.admission.note_accept(self._request)
+        self._parts.heartbeat.watch(self)
         self._parts.desk.open(self, identity, resume=self._request.resume, ref=ref)
 
     def _auth_timed_out(self) -> None:
@@ -245,7 +253,7 @@ class Connection:
         if is_binary_envelope(payload):
             self._take(session, decode_msgpack, payload)
             return
-        self.ticks_silent = 0
+        self.beats_silent = 0
         if session.outbox.state is CLOSED:
             return
         try:
@@ -264,12 +272,12 @@ class Connection:
 
     def heard(self) -> None:
         """Note a frame that is no message."""
-        self.ticks_silent = 0
+        self.beats_silent = 0
 
     def pong(self) -> None:
         """Note a pong."""
-        self.ticks_silent = 0
-        self.ticks_unanswered = -1
+        self.beats_silent = 0
+        self.beats_unanswered = -1
 
     def control(self, data: bytes) -> None:
         """Send framed control bytes on the control lane."""
@@ -292,8 +300,9 @@ class Connection:
     def closed(self, code: int, reason: str) -> None:
         """Note the end of the link."""
         self._closed = True
-        if self._auth_timer is not None:
-            self._auth_timer.cancel()
+        for timer in (self._auth_timer, self.beat):
+            if timer is not None:
+                timer.cancel()
         if self._queues is not None:
             self._queues.drop()
         if self.session is not None:
@@ -304,7 +313,7 @@ class Connection:
         self, session: Session, decode: Callable[[bytes], Envelope], payload: bytes
     ) -> None:
         """Decode an envelope and take it to its service."""
-        self.ticks_silent = 0
+        self.beats_silent = 0
         if session.outbox.state is CLOSED:
             # It will be cut; nothing is done any more for what still comes.
             return
@@ -328,7 +337,7 @@ class Connection:
         again: Callable[[bytes], None],
     ) -> None:
         """Take an envelope that comes before there is a session."""
-        self.ticks_silent = 0
+        self.beats_silent = 0
         if self._held is not None:
             self._held.append((again, payload))
             return

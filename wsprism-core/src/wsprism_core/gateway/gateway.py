@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.backplane.port import Backplane
-from wsprism_core.config import Config, ConfigError, describe
+from wsprism_core.config import Config, ConfigError, GatewayConfig, describe
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway.admission import Admission
 from wsprism_core.gateway.builtin import Builtin
@@ -20,7 +20,7 @@ from wsprism_core.gateway.connection import ConnectionParts
 from wsprism_core.gateway.drain import Drain
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.failures import Failures
-from wsprism_core.gateway.heartbeat import Heartbeat
+from wsprism_core.gateway.heartbeat import BEATS_PER_INTERVAL, Heartbeat
 from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.host import GatewayHost
 from wsprism_core.gateway.http import HttpRoutes, RouteError
@@ -41,11 +41,15 @@ from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import SessionRegistry
+from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.routes import Route
 from wsprism_core.routing import build_routes
 from wsprism_core.transports.port import Host, Transport, TransportTimeouts
 
 __all__ = ("Gateway",)
+
+#: Seconds from one slot of the wheel to the next, at most.
+LONGEST_TICK: Final = 0.1
 
 
 class Gateway:
@@ -162,6 +166,7 @@ class Gateway:
             metrics=self.metrics,
             failures=failures,
         )
+        self._wheel = Wheel(clock, _tick(settings))
         parts = ConnectionParts(
             admission=self._admission,
             desk=self._desk,
@@ -169,6 +174,14 @@ class Gateway:
             catalog=catalog,
             delivery=self.delivery,
             clock=clock,
+            wheel=self._wheel,
+            heartbeat=Heartbeat(
+                self._wheel,
+                self.delivery,
+                ping=settings.ping_interval_ms / 1000,
+                pong=settings.pong_timeout_ms / 1000,
+                idle=settings.idle_timeout_ms / 1000,
+            ),
             metrics=self.metrics,
             log=self._log,
             new_trace_id=trace_ids,
@@ -202,14 +215,6 @@ class Gateway:
         self._apis: dict[str, PluginGateway] = {}
         # Plugins that have begun, and so are to be ended.
         self._begun: set[str] = set()
-        self._heartbeat = Heartbeat(
-            self._desk,
-            self.delivery,
-            clock,
-            ping=settings.ping_interval_ms / 1000,
-            pong=settings.pong_timeout_ms / 1000,
-            idle=settings.idle_timeout_ms / 1000,
-        )
         self._drain = Drain(
             self._admission,
             self.sessions,
@@ -239,7 +244,7 @@ class Gateway:
                     raise
             # Those that had nothing to begin.
             self._begun.update(info.name for info in self.plugins.loaded)
-            self._heartbeat.start()
+            self._wheel.start()
             for transport in self.transports:
                 await transport.start(self.host)
                 self._log.info("listening", address=transport.address)
@@ -259,7 +264,7 @@ class Gateway:
         self._admission.draining = True
         for transport in self.transports:
             await transport.stop()
-        self._heartbeat.stop()
+        self._wheel.stop()
         stops = compile_each(self.plugins.hook("on_stop"))
         for plugin, stop in reversed(stops.items()):
             if plugin not in self._begun:
@@ -318,6 +323,23 @@ class _TraceIds:
     def __call__(self) -> str:
         self._count += 1
         return f"{self._node}-{self._count:x}"
+
+
+def _tick(settings: GatewayConfig) -> float:
+    """Return seconds from one slot of the wheel to the next.
+
+    It is short enough for the shortest deadline to come about when it should.
+    """
+    deadlines = (
+        settings.ping_interval_ms,
+        settings.pong_timeout_ms,
+        settings.idle_timeout_ms,
+        settings.auth_timeout_ms,
+        settings.handshake_timeout_ms,
+        settings.writer_send_timeout_ms,
+    )
+    shortest = min(deadline for deadline in deadlines if deadline)
+    return min(LONGEST_TICK, shortest / 1000 / BEATS_PER_INTERVAL)
 
 
 def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:

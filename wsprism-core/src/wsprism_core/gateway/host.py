@@ -8,6 +8,7 @@ from wsprism_core.api import Identity
 from wsprism_core.gateway.connection import Connection, ConnectionParts
 from wsprism_core.gateway.http import HttpRoutes
 from wsprism_core.policy.tenant import Tenant
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.port import (
     ConnectRequest,
     Grant,
@@ -37,6 +38,10 @@ class GatewayHost:
         self._parts = parts
         self._http = http
         self.timeouts = timeouts
+
+    def after(self, seconds: float, work: Callable[[], None]) -> Timer:
+        """Run `work` once, on the gateway's wheel."""
+        return self._parts.wheel.after(seconds, work)
 
     def greet(self, address: str) -> Refusal | None:
         """Count a handshake from `address`; say whether it is one too many."""

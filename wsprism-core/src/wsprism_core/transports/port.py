@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from wsprism_core.protocol.layout import ErrorCode
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.wire import Wire
 
 __all__ = (
@@ -204,6 +205,12 @@ class Host(Protocol):
     """The gateway, as a transport sees it."""
 
     timeouts: TransportTimeouts
+
+    def after(self, seconds: float, work: Callable[[], None]) -> Timer:
+        """Run `work` once, `seconds` from now or a little later.
+
+        For deadlines: they cost little, and are put off where the event loop is late.
+        """
 
     def greet(self, address: str) -> Refusal | None:
         """Count a handshake from `address`; say whether it is one too many."""

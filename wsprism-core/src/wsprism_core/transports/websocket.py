@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
@@ -27,9 +27,6 @@ from wsprism_core.transports.link import StreamLink
 from wsprism_core.transports.port import Grant
 from wsprism_core.transports.reassembly import Fragments, is_utf8
 from wsprism_core.transports.stream import StreamConnection, StreamTransport
-
-if TYPE_CHECKING:
-    from websockets.http11 import Response
 
 __all__ = ("WebSocketLink", "WebSocketTransport")
 
@@ -63,7 +60,7 @@ class WebSocketLink(StreamLink):
         parser.sink = self._take
 
     def take_over(
-        self, socket: asyncio.Transport, response: Response, grant: Grant, rest: bytes
+        self, socket: asyncio.Transport, response: bytes, grant: Grant, rest: bytes
     ) -> None:
         """Complete the handshake and open.
 
@@ -77,8 +74,7 @@ class WebSocketLink(StreamLink):
         self._home.connections.add(self)
         socket.set_protocol(self)
         self._parser.max_message_size = grant.max_message_bytes
-        self._parser.send_response(response)
-        self._write_parser()
+        socket.write(response)
         socket.resume_reading()
         self._open(grant)
         if rest:
@@ -253,7 +249,7 @@ class WebSocketTransport(StreamTransport):
         door: Door,
         socket: asyncio.Transport,
         parser: FrameParser,
-        response: Response,
+        response: bytes,
         grant: Grant,
         rest: bytes,
     ) -> None:
