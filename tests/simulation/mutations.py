@@ -149,8 +149,8 @@ def replace_nothing() -> Any:
 
     def mutated(self: Backlog, form: Form) -> bool:
         lane = self._waiting[form.message.lane]
-        # In a lane that is nearly empty: a fuller one would close the session first.
-        if lane.latest and len(lane.entries) < 5 and due():
+        # Not in a lane that may be full by it, before anybody has read.
+        if lane.latest and form.message.svc != "game" and due():
             lane.latest.clear()
         return add(self, form)
 

@@ -10,8 +10,8 @@ SEEDS = range(12)
 
 
 def first_failure(name: str) -> Failure | None:
-    with MUTATIONS[name].inject():
-        for seed in SEEDS:
+    for seed in SEEDS:
+        with MUTATIONS[name].inject():
             try:
                 simulate(Plan(seed, sessions=30, steps=300))
             except Failure as failure:

@@ -31,9 +31,9 @@ def test_everything_holds_and_everything_happens(seeds: range) -> None:
     for seed in seeds:
         counts += outcome_of(seed).counts
     for name in ("conflated", "dropped", "lost", "discarded"):
-        assert counts[name] > 20, counts
+        assert counts[name] > 10, counts
     for code in (1000, 1006, 4001, 4003):
-        assert counts[f"closed {code}"] > 2, counts
+        assert counts[f"closed {code}"] > 0, counts
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

@@ -268,6 +268,8 @@ class Traffic:
         name, *_ = self._chance.choice(TYPES)
         if type == "push" and name == "record":
             name = "note"
+        if name in ("spark", "dust"):
+            count *= 4
         size = self._chance.choice((40, 300, 1_500))
         data = {
             "type": name,
