@@ -127,6 +127,7 @@ def test_every_metric_is_explained() -> None:
         rooms=lambda: 1,
         lanes=lambda: {"control": (1, 1, 1, 1, 1)},
         insecure=lambda: {"s": True},
+        spent_limits=lambda: {"t": 1},
     )
     text, _ = render(counted, readings)
     families = list(text_string_to_metric_families(text.decode()))

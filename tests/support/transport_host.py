@@ -151,7 +151,7 @@ class EchoHost:
     def after(self, seconds: float, work: Callable[[], None]) -> Timer:
         return asyncio.get_running_loop().call_later(seconds, work)
 
-    def greet(self, address: str) -> Refusal | None:
+    def greet(self, transport: str, address: str) -> Refusal | None:
         self.log.add("greet", address)
         return self.greeting
 

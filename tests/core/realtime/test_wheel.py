@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -24,8 +26,12 @@ def test_work_is_done_once_when_it_is_due_and_at_most_a_tick_later(
 ) -> None:
     clock, wheel = turning(tick)
     done: list[tuple[float, float]] = []
+
+    def note(delay: float) -> None:
+        done.append((delay, clock.now()))
+
     for delay in delays:
-        wheel.after(delay, lambda delay=delay: done.append((delay, clock.now())))
+        wheel.after(delay, partial(note, delay))
     clock.advance(60 + 2 * tick)
     assert sorted(delay for delay, _ in done) == sorted(delays)
     for delay, when in done:
@@ -103,3 +109,24 @@ def test_a_wheel_that_is_stopped_turns_no_more() -> None:
     wheel.stop()
     clock.advance(5)
     assert wheel.ticks == 0
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["after it ran", "cancelled"])
+def test_a_deadline_that_is_over_keeps_nothing_alive(runs: bool) -> None:
+    class Owner:
+        def work(self) -> None:
+            pass
+
+    clock, wheel = turning()
+    owner = Owner()
+    gone = weakref.ref(owner)
+    deadline = wheel.after(1.0, owner.work)
+    del owner
+    assert gone() is not None
+    if runs:
+        clock.advance(2.0)
+    else:
+        deadline.cancel()
+    assert gone() is None
+    # Whoever has it still may cancel it again.
+    deadline.cancel()

@@ -155,7 +155,7 @@ class Connection:
             self._auth_timer.cancel()
         self.tenant = tenant
         self.table = self._parts.ingress.table(tenant)
-        self._bucket = tenant.connection_bucket(self._parts.clock.now())
+        self._bucket = tenant.connection_bucket(identity.user, self._parts.clock.now())
         self.link.limit(tenant.limits.max_frame_bytes)
         self._parts.admission.note_accept(self._request)
         self._parts.heartbeat.watch(self)
@@ -226,6 +226,8 @@ class Connection:
     ) -> None:
         """Say why no session begins, and close."""
         self._parts.admission.note_refusal(self._request, close_code, error.msg)
+        # Counted is counted: the end that follows is no early one.
+        self._closed = True
         self._say_error(error)
         self.link.close(close_code, error.msg)
 
@@ -299,13 +301,19 @@ class Connection:
 
     def closed(self, code: int, reason: str) -> None:
         """Note the end of the link."""
+        if self.session is None and not self._closed:
+            self._parts.admission.note_early_end(self._request, code, reason)
         self._closed = True
         for timer in (self._auth_timer, self.beat):
             if timer is not None:
                 timer.cancel()
         if self._queues is not None:
             self._queues.drop()
-        if self.session is not None:
+        session = self.session
+        if session is not None:
+            if self._bucket is not None:
+                now = self._parts.clock.now()
+                self.tenant.connection_ended(session.user, self._bucket, now)
             self._parts.desk.ended(self, code, reason)
             self.session = None
 

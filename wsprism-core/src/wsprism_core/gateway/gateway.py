@@ -27,6 +27,7 @@ from wsprism_core.gateway.http import HttpRoutes, RouteError
 from wsprism_core.gateway.ingress import Ingress
 from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
+from wsprism_core.gateway.recovery import RecoveryBounds
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
@@ -38,7 +39,9 @@ from wsprism_core.policy.origins import OriginPolicy
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.realtime.clock import Clock
+from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.lanes import Lane, bound_lanes
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import SessionRegistry
 from wsprism_core.realtime.wheel import Wheel
@@ -101,10 +104,21 @@ class Gateway:
         self._tasks = Tasks(self._log)
         failures = Failures(self.metrics)
         tenants = {tenant.id: Tenant(tenant, clock.now()) for tenant in config.tenants}
+        self._tenants = tenants
         routes = build_routes(plugins, observe_with(failures, self._tasks.spawn))
         services = [route.service for route in routes.services.values()]
         catalog = Catalog(services, routes.lanes)
-        self.delivery = DeliveryEngine(clock, routes.lanes, self._slow_consumer)
+        self._wheel = Wheel(clock, _tick(settings))
+        self.delivery = DeliveryEngine(
+            clock,
+            _bound_lanes(routes.lanes, settings),
+            self._slow_consumer,
+            writes=WriteDeadline(
+                self._wheel,
+                silence=settings.writer_send_timeout_ms / 1000,
+                bytes_per_s=settings.min_write_bytes_per_s,
+            ),
+        )
         self._backplane = backplane or MemoryBackplane(
             clock,
             lambda: f"{chance.getrandbits(64):016x}",
@@ -124,6 +138,10 @@ class Gateway:
             hooks=hooks,
             clock=clock,
             presence_batch=settings.presence_batch_ms / 1000,
+            catalog=catalog,
+            recovery=RecoveryBounds(
+                settings.max_recover_messages, settings.max_recover_bytes
+            ),
         )
         trace_ids = _TraceIds(chance)
         self._desk = SessionDesk(
@@ -137,12 +155,16 @@ class Gateway:
             ping_interval=settings.ping_interval_ms / 1000,
             service_ids=catalog.service_ids,
         )
+        egress.pull_failed = lambda svc, error: failures.note(
+            routes.services[svc].plugin, "pull", error
+        )
         egress.join, egress.leave, egress.kick = desk.join, desk.leave, self._desk.kick
         self._admission = Admission(
             tenants=tenants,
             sessions=self.sessions,
             authenticators=compile_each(plugins.hook("authenticate")),
-            limiter=_limiter(config, clock),
+            limiter=_limiter(config, clock, chance),
+            clock=clock,
             origins=OriginPolicy(settings.allowed_origins, loopback_only=development),
             development=development,
             patience=settings.handshake_timeout_ms / 1000,
@@ -166,7 +188,6 @@ class Gateway:
             metrics=self.metrics,
             failures=failures,
         )
-        self._wheel = Wheel(clock, _tick(settings))
         parts = ConnectionParts(
             admission=self._admission,
             desk=self._desk,
@@ -198,7 +219,11 @@ class Gateway:
         self.host: Host = GatewayHost(
             parts,
             http,
-            TransportTimeouts(handshake=settings.handshake_timeout_ms / 1000),
+            TransportTimeouts(
+                handshake=settings.handshake_timeout_ms / 1000,
+                message=settings.message_timeout_ms / 1000,
+                close=settings.close_timeout_ms / 1000,
+            ),
         )
         self._configs = _plugin_configs(config, plugins)
         self._api_parts = ApiParts(
@@ -309,6 +334,9 @@ class Gateway:
                 )
             },
             insecure=lambda: {"development_tickets": self._development},
+            spent_limits=lambda: {
+                tenant.id: tenant.spent_limits for tenant in self._tenants.values()
+            },
         )
         return render(self.metrics, readings)
 
@@ -325,6 +353,22 @@ class _TraceIds:
         return f"{self._node}-{self._count:x}"
 
 
+def _bound_lanes(lanes: tuple[Lane, ...], settings: GatewayConfig) -> tuple[Lane, ...]:
+    """Return the lanes with the bounds that are configured.
+
+    Raises:
+        ConfigError: There is no such lane.
+    """
+    bounds = {
+        name: changes.model_dump(exclude_none=True)
+        for name, changes in settings.lanes.items()
+    }
+    try:
+        return bound_lanes(lanes, bounds)
+    except ValueError as error:
+        raise ConfigError("the configuration", [f"gateway.lanes: {error}"]) from None
+
+
 def _tick(settings: GatewayConfig) -> float:
     """Return seconds from one slot of the wheel to the next.
 
@@ -336,13 +380,17 @@ def _tick(settings: GatewayConfig) -> float:
         settings.idle_timeout_ms,
         settings.auth_timeout_ms,
         settings.handshake_timeout_ms,
+        settings.message_timeout_ms,
+        settings.close_timeout_ms,
         settings.writer_send_timeout_ms,
     )
     shortest = min(deadline for deadline in deadlines if deadline)
     return min(LONGEST_TICK, shortest / 1000 / BEATS_PER_INTERVAL)
 
 
-def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:
+def _limiter(
+    config: Config, clock: Clock, chance: random.Random
+) -> HandshakeLimiter | None:
     limit = config.gateway.handshake_limit
     if not limit.enabled:
         return None
@@ -353,6 +401,7 @@ def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:
         per_ip_rps=limit.per_ip_rps,
         per_ip_burst=limit.per_ip_burst,
         max_ip_entries=limit.max_ip_entries,
+        chance=chance,
     )
 
 

@@ -43,9 +43,9 @@ class GatewayHost:
         """Run `work` once, on the gateway's wheel."""
         return self._parts.wheel.after(seconds, work)
 
-    def greet(self, address: str) -> Refusal | None:
+    def greet(self, transport: str, address: str) -> Refusal | None:
         """Count a handshake from `address`; say whether it is one too many."""
-        return self._parts.admission.greet(address)
+        return self._parts.admission.greet(transport, address)
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
         """Judge the Origin headers of a handshake."""

@@ -24,6 +24,10 @@ __all__ = ("Deadline", "Wheel")
 SLOTS: Final = 256
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class Deadline:
     """Work put off on a wheel; a `Timer`."""
 
@@ -41,6 +45,8 @@ class Deadline:
         slot, self.slot = self.slot, None
         if slot is not None:
             del slot[self]
+        # Whoever keeps the deadline is often whom the work belongs to: a cycle.
+        self.work = _nothing
 
 
 class Wheel:
@@ -95,5 +101,6 @@ class Wheel:
             if deadline.rounds:
                 deadline.rounds -= 1
             else:
+                work = deadline.work
                 deadline.cancel()
-                deadline.work()
+                work()

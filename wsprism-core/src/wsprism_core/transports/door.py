@@ -96,7 +96,7 @@ class Door(StreamConnection):
             self._serve_plain(parse_head(raw))
             return
         check_bounds(raw)
-        parser = FrameParser(deflate=self._home.deflate)
+        parser = FrameParser(self._home.extensions)
         is_kept = False
         try:
             found = read_handshake(parser, raw)
@@ -131,7 +131,7 @@ class Door(StreamConnection):
             self._answer(self._plain(head), head.method)
             return False
         host, address = self._home.host, self.address
-        refusal = host.greet(address)
+        refusal = host.greet(self._home.name, address)
         if refusal is None:
             check_upgrade(head)
             origins = head.values("origin")

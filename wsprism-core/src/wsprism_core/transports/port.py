@@ -112,6 +112,9 @@ class Link(Protocol):
             the receiver's `resume` when it does again.
         """
 
+    def unsent(self) -> int:
+        """Return how many of the bytes handed over the socket has not taken yet."""
+
     def limit(self, max_message_bytes: int) -> None:
         """Set the largest inbound message, inflated, in bytes."""
 
@@ -212,8 +215,11 @@ class Host(Protocol):
         For deadlines: they cost little, and are put off where the event loop is late.
         """
 
-    def greet(self, address: str) -> Refusal | None:
-        """Count a handshake from `address`; say whether it is one too many."""
+    def greet(self, transport: str, address: str) -> Refusal | None:
+        """Count a handshake from `address`; say whether it is one too many.
+
+        A refusal is noted already.
+        """
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
         """Judge the Origin headers of a handshake, in the order in which they came."""
