@@ -68,7 +68,8 @@ EXPLAINED: Final = {
     Invariant.ANSWERS: "Who asks gets one answer, after the effects that it reports.",
     Invariant.COUNTERS: "The counters of each lane say what happened in it.",
     Invariant.CLOSES: "A session is closed 4001 when a lane has no room for what may "
-    "not be dropped, and only then; a client that reads and answers is not closed.",
+    "not be dropped or its socket misses the write deadline, and only then; a client "
+    "that reads and answers is not closed.",
     Invariant.PLUGINS: "No plugin raises anything.",
     Invariant.REMAINS: "When everybody has gone there is no session, room, membership "
     "or timer left.",

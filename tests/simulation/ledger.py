@@ -196,11 +196,16 @@ class Ledger:
                 self._gone += gone
                 self._tallies[lane].discarded += len(gone)
 
-    def ended(self, code: int, slow_consumer: int) -> None:
-        """Note the end of the link, and whether it had to be."""
-        if code == slow_consumer and not any(self._exceeded()):
-            self.wrong(Invariant.CLOSES, "closed as too slow with room in every lane")
-        if code == slow_consumer:
+    def ended(self, *, slow: bool = False, late: bool = False) -> None:
+        """Note the end of the link.
+
+        Args:
+            slow: Whether the gateway closed it as too slow.
+            late: Whether its socket took nothing, or next to nothing, for long enough.
+        """
+        if slow:
+            if not late and not any(self._exceeded()):
+                self.wrong(Invariant.CLOSES, "closed as too slow, and was not")
             for tally, conflated in zip(self._tallies, self._conflated, strict=True):
                 tally.unsure += conflated
         for lane, queue in enumerate(self.pending):

@@ -10,9 +10,16 @@ from simulation.ledger import Ledger, Posted
 from wsprism_core.protocol.framing import encode_frame
 from wsprism_core.protocol.layout import CloseCode, FrameKind
 from wsprism_core.transports.memory import MemoryLink, MemoryTransport
-from wsprism_core.transports.port import NO_CLOSE_FRAME, ConnectRequest
+from wsprism_core.realtime.clock import Clock
+from wsprism_core.transports.port import ConnectRequest
 
 __all__ = ("Network", "SimulatedLink")
+
+#: What a socket that is full must take at least, over so many seconds.
+LEAST_RATE: Final = 1024
+RATE_SECONDS: Final = 10.0
+#: Time is counted in ticks by the gateway, in seconds.
+SLACK: Final = 1.0
 
 
 class SimulatedLink(MemoryLink):
@@ -44,6 +51,9 @@ class SimulatedLink(MemoryLink):
         self._written = 0
         self._read_bytes = 0
         self._credit = 0.0
+        # When a socket that is full took bytes last, and how many had been taken when.
+        self._took_at = 0.0
+        self._window: deque[tuple[float, int]] = deque(maxlen=2_000)
 
     # ------------------------------------------------------ what the core calls
 
@@ -61,6 +71,10 @@ class SimulatedLink(MemoryLink):
         super().pipe_changed()
         if self.over is None:
             if self.pipe.full:
+                if not self.ledger.stalled:
+                    self._took_at = self._network.now()
+                    self._window.clear()
+                    self._window.append((self._took_at, self._read_bytes))
                 self.ledger.full()
             else:
                 self.ledger.roomy()
@@ -69,7 +83,8 @@ class SimulatedLink(MemoryLink):
         """Note what the gateway closes with."""
         if self.over is None:
             before = len(self.pipe.waiting)
-            self.ledger.ended(code, CloseCode.SLOW_CONSUMER)
+            slow = code == CloseCode.SLOW_CONSUMER
+            self.ledger.ended(slow=slow, late=slow and self._may_be_late())
             super().close(code, reason)
             frame = bytes(self.pipe.waiting[before:])
             self._written += len(frame)
@@ -79,7 +94,7 @@ class SimulatedLink(MemoryLink):
     def lost(self, reason: str) -> None:
         """Note the end of a link that nobody closed."""
         if self.over is None:
-            self.ledger.ended(NO_CLOSE_FRAME, CloseCode.SLOW_CONSUMER)
+            self.ledger.ended()
         super().lost(reason)
 
     def touch(self) -> None:
@@ -87,6 +102,26 @@ class SimulatedLink(MemoryLink):
         self._network.touched[self] = None
 
     # ----------------------------------------------------- what the far end does
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its socket has taken nothing for longer than it may, and by far."""
+        silence = self._network.silence
+        if not silence or not self.pipe.full or not self.ledger.stalled:
+            return False
+        return self._network.now() - self._took_at > 2 * silence + 1
+
+    def _may_be_late(self) -> bool:
+        """Whether its socket has taken nothing, or next to nothing, for a while."""
+        now = self._network.now()
+        silence = self._network.silence
+        if not self.ledger.stalled:
+            return False
+        if silence and now - self._took_at >= silence - SLACK:
+            return True
+        began = now - RATE_SECONDS + SLACK
+        before = [read for at, read in self._window if at <= began]
+        return bool(before) and self._read_bytes - before[-1] < RATE_SECONDS * LEAST_RATE
 
     @property
     def over_and_read(self) -> bool:
@@ -119,6 +154,9 @@ class SimulatedLink(MemoryLink):
         while self.pipe.waiting and budget != 0:
             waiting = len(self.pipe.waiting)
             size = waiting if budget is None else min(budget, waiting)
+            if self.pipe.full:
+                self._took_at = self._network.now()
+                self._window.append((self._took_at, self._read_bytes))
             self.pipe.take(size)
             self._read_bytes += size
             if budget is not None:
@@ -136,10 +174,17 @@ class Network:
 
     Args:
         transport: What the gateway listens with.
+        clock: Time.
+
+    Attributes:
+        silence: Seconds in which a socket that is full must take something; 0 is
+            forever.
     """
 
-    def __init__(self, transport: MemoryTransport) -> None:
+    def __init__(self, transport: MemoryTransport, clock: Clock) -> None:
         self.transport = transport
+        self.now = clock.now
+        self.silence = 0.0
         self.digest: Final = blake2b(digest_size=16)
         #: Links that were written to since somebody asked.
         self.touched: dict[SimulatedLink, None] = {}

@@ -16,6 +16,7 @@ from simulation.invariants import Invariant
 from simulation.tap import TappedEngine
 from wsprism_core.realtime.audience import Audience
 from wsprism_core.realtime.backlog import Backlog, Lost
+from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.lanes import Delivery
 from wsprism_core.realtime.outbox import Outbox, OutboxState
@@ -487,6 +488,16 @@ def raise_from_a_service() -> Any:
 # ------------------------------------------------------------------- the socket
 
 
+def watch_nobody() -> Any:
+    """Who takes nothing is kept."""
+    return patch.object(WriteDeadline, "watch", lambda *_: None)
+
+
+def lose_patience() -> Any:
+    """Who takes nothing for a moment is closed."""
+    return patch.object(WriteDeadline, "_is_late", lambda *_: True)
+
+
 def write_to_a_full_socket() -> Any:
     """A session that has stalled is flushed as if it had not."""
     flush = Outbox.flush
@@ -555,6 +566,8 @@ def _mutations() -> Iterator[tuple[str, Mutation]]:
         (answer_twice, Invariant.ANSWERS),
         (forget_to_free_a_session, Invariant.REMAINS),
         (raise_from_a_service, Invariant.PLUGINS),
+        (watch_nobody, Invariant.CLOSES),
+        (lose_patience, Invariant.CLOSES),
         (write_to_a_full_socket, Invariant.SOCKET),
         (leave_something_behind, Invariant.FLUSH),
     )

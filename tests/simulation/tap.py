@@ -54,7 +54,8 @@ class TappedEngine(DeliveryEngine):
     def post(self, session: Session, message: Outgoing) -> None:
         if not self._inside:
             self._note((session,), message.form(session.wire))
-        super().post(session, message)
+        with self._within():
+            super().post(session, message)
 
     def post_form(self, session: Session, form: Form) -> None:
         if not self._inside:

@@ -8,7 +8,7 @@ import weakref
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from typing import Any, Final
@@ -140,14 +140,14 @@ class World:
 
     Args:
         plan: What to simulate.
-        chance: What decides everything that the plan leaves open.
 
     Attributes:
         step: How many steps were done.
         violation: The first thing that did not hold, or None.
     """
 
-    def __init__(self, plan: Plan, chance: Random) -> None:
+    def __init__(self, plan: Plan) -> None:
+        chance = Random(plan.seed)
         self.plan = plan
         self.step = 0
         self.violation: Violation | None = None
@@ -155,7 +155,7 @@ class World:
         self._stamps = count(1)
         self._clock = VirtualClock()
         self._transport = MemoryTransport()
-        self._network = Network(self._transport)
+        self._network = Network(self._transport, self._clock)
         self._gateway = self._gateway_with_all()
         engine = self._gateway.delivery
         assert isinstance(engine, TappedEngine)
@@ -230,6 +230,7 @@ class World:
             self._since_tick += before - left
             self._turn()
             if self._since_tick >= TICK:
+                self._check_deadlines()
                 passed, self._since_tick = self._since_tick, 0.0
                 waiting = [one for one in self._links if one.rate and one.pipe.waiting]
                 self._deliver(waiting, passed)
@@ -324,6 +325,14 @@ class World:
                 continue
             ledger.check_turn(socket_full=link.pipe.full)
 
+    def _check_deadlines(self) -> None:
+        for link in self._links:
+            if link.over is None and link.is_late:
+                self.violated(
+                    Invariant.CLOSES,
+                    f"{link.ledger.name} takes nothing and is not closed",
+                )
+
     def _check_counters(self) -> None:
         engine = self._gateway.delivery
         for lane, tally, counted in zip(
@@ -373,8 +382,21 @@ class World:
 
     def _gateway_with_all(self) -> Gateway:
         chance = self._chance
+        # In most worlds the lanes are full early.
+        part = chance.choice((1, 8, 32))
+        lanes = {
+            lane.name: {
+                "max_bytes": lane.max_bytes // part,
+                "max_messages": lane.max_messages // part,
+            }
+            for lane in DEFAULT_LANES
+        }
+        silence_ms = chance.choice((0, 1_500, 4_000))
+        self._network.silence = silence_ms / 1000
         config = config_with(
             gateway={
+                "lanes": lanes,
+                "writer_send_timeout_ms": silence_ms,
                 "ping_interval_ms": 2_000,
                 "pong_timeout_ms": 3_000,
                 "idle_timeout_ms": 10_000,
@@ -460,28 +482,15 @@ class World:
 
 @contextmanager
 def _built(plan: Plan) -> Iterator[World]:
-    """Build a world; in most of them the lanes are full early."""
-    chance = Random(plan.seed)
-    part = chance.choice((1, 8, 32))
-    lanes = tuple(
-        replace(
-            lane,
-            max_bytes=lane.max_bytes // part,
-            max_messages=lane.max_messages // part,
-        )
-        for lane in DEFAULT_LANES
-    )
+    """Build a world whose codecs count, without the collector."""
     collects = gc.isenabled()
     codecs = {wire: wire.codec for wire in TCP_WIRES.values()}
     gc.disable()
     try:
         for wire, codec in codecs.items():
             wire.codec = count_encodings(codec)
-        with (
-            patch("wsprism_core.realtime.lanes.DEFAULT_LANES", lanes),
-            patch("wsprism_core.gateway.gateway.DeliveryEngine", TappedEngine),
-        ):
-            world = World(plan, chance)
+        with patch("wsprism_core.gateway.gateway.DeliveryEngine", TappedEngine):
+            world = World(plan)
         yield world
     finally:
         for wire, codec in codecs.items():
