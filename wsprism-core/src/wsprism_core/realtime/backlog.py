@@ -283,6 +283,8 @@ class Backlog:
                 got = self._pull(index, serial, entry, limit - size, wire, reader)
             elif isinstance(entry, Lost):
                 got = [entry.encode(wire)]
+                if taken and size + len(got[0]) > limit:
+                    break
                 self._remove(index, serial)
             else:
                 if taken and size + entry.size > limit:
@@ -324,12 +326,13 @@ class Backlog:
             if highest is None:
                 highest = index
             elif self._credit[index] >= STARVATION_FLOOR:
-                self._credit[index] -= STARVATION_FLOOR
                 return index
         return highest
 
     def _credit_below(self, index: int, size: int) -> None:
-        """Note bytes that went out above lanes that wait."""
+        """Note bytes that went out above lanes that wait, and a floor that was used."""
+        if any(self._waiting[above].entries for above in range(index)):
+            self._credit[index] -= STARVATION_FLOOR
         for below in range(index + 1, len(self._waiting)):
             if self._waiting[below].entries:
                 self._credit[below] += size
@@ -391,7 +394,9 @@ class Backlog:
         first = lane.entries[serials[0]]
         assert isinstance(first, Form)
         message = first.message
-        slot = (message.svc, message.room, message.seq is not None)
+        # Services share the numbers of a room, so it has one range for them all.
+        svc = message.svc if message.seq is None else None
+        slot = (svc, message.room)
         place = lane.lost.get(slot)
         if place is None:
             name = getattr(message.room, "name", None)
@@ -431,8 +436,8 @@ class Backlog:
 
     def _forget(self, lane: _LaneBacklog, serial: int, entry: Entry) -> None:
         if isinstance(entry, Lost):
-            recoverable = entry.from_seq is not None
-            del lane.lost[entry.svc, entry.owner, recoverable]
+            svc = entry.svc if entry.from_seq is None else None
+            del lane.lost[svc, entry.owner]
             return
         if isinstance(entry, Pull):
             del lane.pulls[entry.source, entry.key]
