@@ -51,6 +51,7 @@ class Connects(Strict):
     connect: Delay
     join: Delay
     gateway_cpu: float | None
+    client_cpu: float
     memory_bytes_each: float | None
 
 
