@@ -131,7 +131,11 @@ def test_messages_that_vanished_fail_the_run() -> None:
 
 def test_a_stream_that_stays_away_fails_the_run() -> None:
     result = a_result("echo")
-    result.phase("chat").of("chat").received = 0
+    late = result.phase("chat").of("chat")
+    late.received = 0
+    judge(result)
+    assert result.problems == []
+    late.delays = of()
     result.phase("game").of("game").sent = 0
     judge(result)
     assert result.problems == [
