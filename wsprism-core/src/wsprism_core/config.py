@@ -7,20 +7,31 @@ unknown or wrong key refuses to start; all of them are told at once, each with i
 from __future__ import annotations
 
 import difflib
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from wsprism_core.protocol.errors import WsPrismError
 
 __all__ = (
+    "AdminConfig",
     "Config",
     "ConfigError",
+    "DeflateConfig",
     "GatewayConfig",
     "HandshakeLimit",
     "HotErrorMode",
+    "LaneBounds",
     "OnExceed",
     "RateLimitScope",
     "SessionMode",
@@ -39,6 +50,9 @@ Milliseconds = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Pattern = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_-]*):(\*|[A-Za-z0-9_.-]+)$")]
 HotPattern = Annotated[str, Field(pattern=r"^(\*|[0-9]{1,3}):(\*|[0-9]{1,3})$")]
+
+
+_API_KEY: Final = re.compile(r"[!-~]{16,}\Z")
 
 
 class ConfigError(WsPrismError):
@@ -87,6 +101,13 @@ class HotErrorMode(StrEnum):
     SILENT = "silent"
 
 
+def _with_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080")
+    return value
+
+
 class HandshakeLimit(_Section):
     """How many connections may be tried a second."""
 
@@ -98,6 +119,41 @@ class HandshakeLimit(_Section):
     max_ip_entries: Positive = 50_000
 
 
+class DeflateConfig(_Section):
+    """How messages are compressed for WebSocket clients that offer it."""
+
+    enabled: bool = False
+    min_bytes: Positive = 256
+    level: Annotated[int, Field(ge=1, le=9)] = 1
+
+
+class LaneBounds(_Section):
+    """What may wait in a lane of one session; what is left out stays as it is."""
+
+    max_bytes: Positive | None = None
+    max_messages: Positive | None = None
+    max_message_bytes: Positive | None = None
+
+
+class AdminConfig(_Section):
+    """Where operators look into the gateway, and with which key."""
+
+    listen: str = "127.0.0.1:8081"
+    api_key: SecretStr | None = None
+
+    _has_a_port = field_validator("listen")(_with_port)
+
+    @field_validator("api_key")
+    @classmethod
+    def _is_strong(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _API_KEY.match(value.get_secret_value()):
+            raise ValueError(
+                "must be at least 16 characters of ASCII without spaces, such as "
+                "`openssl rand -hex 24` prints"
+            )
+        return value
+
+
 class GatewayConfig(_Section):
     """What holds for the whole gateway; times in milliseconds."""
 
@@ -105,29 +161,33 @@ class GatewayConfig(_Section):
     ping_interval_ms: Milliseconds = 20_000
     pong_timeout_ms: Positive = 10_000
     idle_timeout_ms: Milliseconds = 60_000
-    writer_send_timeout_ms: Positive = 1_500
+    writer_send_timeout_ms: Milliseconds = 1_500
     drain_grace_ms: Milliseconds = 5_000
     auth_timeout_ms: Positive = 5_000
     handshake_timeout_ms: Positive = 10_000
+    message_timeout_ms: Positive = 30_000
+    close_timeout_ms: Positive = 2_000
     max_fragments: Positive = 4_096
     control_frames_per_second: Positive = 100
     max_unfinished_bytes: Positive = 64 * 1024 * 1024
     presence_batch_ms: Milliseconds = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64
-    history_size: Annotated[int, Field(ge=0)] = 100
+    history_size: Annotated[int, Field(ge=0)] = 1_000
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000
+    max_recover_messages: Annotated[int, Field(ge=0)] = 1_000
+    max_recover_bytes: Annotated[int, Field(ge=0)] = 4 * 1024 * 1024
+    min_write_bytes_per_s: Annotated[int, Field(ge=0)] = 1_024
+    lanes: dict[str, LaneBounds] = Field(default_factory=dict)
+    deflate: DeflateConfig = DeflateConfig()
+    slow_handler_ms: Milliseconds = 250
+    full_gc_interval_ms: Milliseconds = 0
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
+    admin: AdminConfig | None = None
 
-    @field_validator("listen")
-    @classmethod
-    def _has_a_port(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080")
-        return value
+    _has_a_port = field_validator("listen")(_with_port)
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -161,6 +221,7 @@ class TenantPolicy(_Section):
     rate_limit_scope: RateLimitScope = Field(
         default=RateLimitScope.CONNECTION, strict=False
     )
+    rate_limit_max_spent: Positive = 10_000
     sessions: SessionsPolicy = SessionsPolicy()
     ext_allowlist: tuple[Pattern, ...] = ("room:join", "room:leave")
     hot_allowlist: tuple[HotPattern, ...] = ()

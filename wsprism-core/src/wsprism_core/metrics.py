@@ -9,35 +9,81 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.transports.port import NO_CLOSE_FRAME
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-__all__ = ("Metrics", "Readings", "render")
+__all__ = ("Metrics", "Readings", "Tally", "close_label", "render")
+
+#: What a close without a code counts as (RFC 6455, 7.1.5).
+_NO_CODE_GIVEN: Final = 1005
+#: The close codes that are counted one by one; a peer may send any other number.
+_COUNTED_CODES: Final = frozenset({*CloseCode, _NO_CODE_GIVEN, NO_CLOSE_FRAME})
+
+
+class Tally:
+    """One counter of the hot path: whoever counts holds it, and looks nothing up."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 class Metrics:
     """What the gateway has counted since it started.
 
     Attributes:
-        messages: Messages received, by tenant, service and form (`text`, `hot`).
+        outdated: Messages dropped since a newer one was there, by tenant, service and
+            reason (`superseded`, `stale`, `duplicate`).
         errors: Messages refused, by tenant and code.
         errors_silenced: Refusals that a client was not told of.
-        handshakes: Connections judged, by transport and outcome.
+        handshakes: Connections judged, by transport and outcome; what ended before
+            that is there by its close code.
         closes: Sessions ended, by close code.
         plugin_failures: Exceptions of plugins, by plugin and hook.
         plugin_counts: Counters that manifests declared, by name.
+        slow_handlers: Times that the event loop was kept for too long, by plugin, hook
+            and service; `none` where no plugin was seen to do it.
+        admin_requests: Requests to the admin listener, by status.
     """
 
     def __init__(self) -> None:
-        self.messages: Counter[tuple[str, str, str]] = Counter()
+        self._messages: dict[tuple[str, str, str], Tally] = {}
+        self.outdated: Counter[tuple[str, str, str]] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.errors_silenced = 0
         self.handshakes: Counter[tuple[str, str]] = Counter()
         self.closes: Counter[int | str] = Counter()
         self.plugin_failures: Counter[tuple[str, str]] = Counter()
         self.plugin_counts: Counter[str] = Counter()
+        self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
+        self.admin_requests: Counter[int] = Counter()
+
+    def messages_of(self, tenant: str, svc: str, form: str) -> Tally:
+        """Return where messages of one service are counted.
+
+        Args:
+            tenant: Whose clients send them.
+            svc: The service.
+            form: `text` or `hot`.
+        """
+        return self._messages.setdefault((tenant, svc, form), Tally())
+
+    @property
+    def messages(self) -> dict[tuple[str, str, str], int]:
+        """Messages received, by tenant, service and form, where there were any."""
+        tallies = self._messages.items()
+        return {key: tally.count for key, tally in tallies if tally.count}
+
+
+def close_label(code: int) -> int | str:
+    """Return what a close code is counted as."""
+    return code if code in _COUNTED_CODES else "other"
 
 
 class Readings:
@@ -48,6 +94,12 @@ class Readings:
         rooms: How many rooms have members here.
         lanes: Per lane: messages out, conflated, dropped, lost, overflowed.
         insecure: Switches that make the gateway less safe, and whether they are on.
+        spent_limits: By tenant, users who left and have not all of their rate limit
+            back yet.
+        lag: How many ticks of the event loop were at most so late, by the bound in
+            seconds, growing up to the last, `+Inf`; and how late all were together.
+        pauses: Per generation of the garbage collector: how many pauses, how long all
+            were together and how long the longest, in seconds.
     """
 
     def __init__(
@@ -57,11 +109,17 @@ class Readings:
         rooms: Callable[[], int],
         lanes: Callable[[], dict[str, tuple[int, int, int, int, int]]],
         insecure: Callable[[], dict[str, bool]],
+        spent_limits: Callable[[], dict[str, int]],
+        lag: Callable[[], tuple[list[tuple[str, int]], float]],
+        pauses: Callable[[], dict[str, tuple[int, float, float]]],
     ) -> None:
         self.sessions = sessions
         self.rooms = rooms
         self.lanes = lanes
         self.insecure = insecure
+        self.spent_limits = spent_limits
+        self.lag = lag
+        self.pauses = pauses
 
 
 def render(metrics: Metrics, readings: Readings) -> tuple[bytes, str]:
@@ -80,7 +138,12 @@ def render(metrics: Metrics, readings: Readings) -> tuple[bytes, str]:
 
 
 def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
-    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.metrics_core import (
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+        SummaryMetricFamily,
+    )
 
     def counter(
         name: str, help: str, labels: list[str], values: dict[Any, int]
@@ -105,6 +168,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         ["tenant", "svc", "form"],
         metrics.messages,
     )
+    yield counter(
+        "messages_outdated",
+        "Messages dropped since a newer one was there",
+        ["tenant", "svc", "reason"],
+        metrics.outdated,
+    )
     yield counter("errors", "Messages refused", ["tenant", "code"], metrics.errors)
     yield counter(
         "errors_silenced",
@@ -128,6 +197,18 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
     yield counter(
         "plugin_events", "Counted by plugins", ["counter"], metrics.plugin_counts
     )
+    yield counter(
+        "slow_handlers",
+        "Times that the event loop was kept for too long",
+        ["plugin", "hook", "svc"],
+        metrics.slow_handlers,
+    )
+    yield counter(
+        "admin_requests",
+        "Requests to the admin listener",
+        ["status"],
+        metrics.admin_requests,
+    )
     lanes = readings.lanes()
     for place, (name, help) in enumerate(
         (
@@ -142,4 +223,33 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         yield counter(name, help, ["lane"], counts)
     yield gauge("sessions", "Open sessions", ["tenant"], readings.sessions())
     yield gauge("rooms", "Rooms with members here", [], {"": readings.rooms()})
+    yield gauge(
+        "spent_limits",
+        "Users who left and have not all of their rate limit back",
+        ["tenant"],
+        readings.spent_limits(),
+    )
     yield gauge("insecure", "Switches that are on", ["switch"], readings.insecure())
+    buckets, total = readings.lag()
+    yield HistogramMetricFamily(
+        "wsprism_loop_lag_seconds",
+        "How late the event loop was",
+        buckets=buckets,
+        sum_value=total,
+    )
+    pauses = SummaryMetricFamily(
+        "wsprism_gc_pause_seconds",
+        "Pauses of the garbage collector",
+        labels=["generation"],
+    )
+    longest = {}
+    for generation, (count, seconds, most) in readings.pauses().items():
+        pauses.add_metric([generation], count, seconds)
+        longest[generation] = most
+    yield pauses
+    yield gauge(
+        "gc_pause_max_seconds",
+        "The longest pause of the garbage collector",
+        ["generation"],
+        longest,
+    )

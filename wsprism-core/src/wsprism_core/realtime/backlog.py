@@ -12,12 +12,12 @@ each 64 KiB sent above it, so that nothing starves.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 from wsprism_core.protocol.envelope import outbound
 from wsprism_core.realtime.lanes import Delivery, Lane
-from wsprism_core.realtime.wire import Form, Outgoing, Passage, Wire
+from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
 __all__ = ("STARVATION_FLOOR", "Backlog", "LaneCounters", "Lost", "Pull", "Source")
 
@@ -116,14 +116,18 @@ class Lost:
         # Numbers in between were not for this reader, and the range has no holes.
         self.count = seq - self.from_seq + 1
 
-    def encode(self, wire: Wire) -> bytes:
-        """Return the `sys.lost` as bytes of a wire."""
+    def envelope(self) -> dict[str, Any]:
+        """Return the `sys.lost`."""
         data: dict[str, Any] = {"svc": self.svc, "lane": self.lane, "count": self.count}
         if self.room is not None:
             data["room"] = self.room
         if self.from_seq is not None:
             data |= {"from_seq": self.from_seq, "to_seq": self.to_seq}
-        return wire.frame_text(wire.codec.encode(outbound("sys", "lost", data=data)))
+        return outbound("sys", "lost", data=data)
+
+    def encode(self, wire: Wire) -> bytes:
+        """Return the `sys.lost` as bytes of a wire."""
+        return wire.frame_text(wire.codec.encode(self.envelope()))
 
 
 Entry: TypeAlias = Form | Lost | Pull
@@ -136,10 +140,21 @@ class _LaneBacklog:
     and drops one from the middle, each at the same small cost.
     """
 
-    __slots__ = ("bytes", "entries", "latest", "lost", "pulls", "rooms", "volatile")
+    __slots__ = (
+        "bytes",
+        "entries",
+        "latest",
+        "lost",
+        "pulls",
+        "rooms",
+        "since",
+        "volatile",
+    )
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
+        # When each took its place; what replaces it waits from then, too.
+        self.since: dict[int, float] = {}
         self.bytes = 0
         self.latest: dict[Hashable, int] = {}
         self.volatile: deque[int] = deque()
@@ -155,16 +170,40 @@ class Backlog:
     Args:
         lanes: The gateway's lanes, in order.
         counters: One per lane, shared by all sessions.
+        own: One per lane, of this session alone.
+        now: Time, in seconds.
 
     Attributes:
+        began: When the socket was full first.
+        took: When the socket took bytes last, or else `began`.
         waiting: Bytes in all lanes together.
     """
 
-    __slots__ = ("_counters", "_credit", "_lanes", "_serial", "_waiting", "waiting")
+    __slots__ = (
+        "_counters",
+        "_credit",
+        "_lanes",
+        "_now",
+        "_own",
+        "_serial",
+        "_waiting",
+        "began",
+        "took",
+        "waiting",
+    )
 
-    def __init__(self, lanes: Sequence[Lane], counters: Sequence[LaneCounters]) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        counters: Sequence[LaneCounters],
+        own: Sequence[LaneCounters],
+        now: Callable[[], float],
+    ) -> None:
         self._lanes = lanes
         self._counters = counters
+        self._own = own
+        self._now = now
+        self.began = self.took = now()
         self._waiting = [_LaneBacklog() for _ in lanes]
         self._credit = [0] * len(lanes)
         self._serial = 0
@@ -178,6 +217,11 @@ class Backlog:
         waiting = self._waiting[lane]
         return len(waiting.entries), waiting.bytes
 
+    def waits_since(self, lane: int) -> float | None:
+        """Return since when what is sent next of a lane waits; None if nothing does."""
+        since = self._waiting[lane].since
+        return since[next(iter(since))] if since else None
+
     def add(self, form: Form) -> bool:
         """Queue a form.
 
@@ -185,7 +229,7 @@ class Backlog:
             False where its lane is full and nothing in it may give way: the session is
             a slow consumer and must be closed.
         """
-        message = form.passage
+        message = form.message
         index = message.lane
         lane = self._waiting[index]
         if message.delivery is LATEST:
@@ -197,6 +241,7 @@ class Backlog:
                 lane.entries[serial] = form
                 self._grow(lane, form.size - elder.size)
                 self._counters[index].conflated += 1
+                self._own[index].conflated += 1
                 return self._hold_bounds(index, message)
             lane.latest[slot] = self._serial
         elif message.delivery is VOLATILE:
@@ -204,6 +249,7 @@ class Backlog:
         elif message.seq is not None:
             lane.rooms.setdefault(message.room, {})[self._serial] = None
         lane.entries[self._serial] = form
+        lane.since[self._serial] = self._now()
         self._serial += 1
         self._grow(lane, form.size)
         return self._hold_bounds(index, message)
@@ -215,6 +261,7 @@ class Backlog:
         if slot not in lane.pulls:
             lane.pulls[slot] = self._serial
             lane.entries[self._serial] = pull
+            lane.since[self._serial] = self._now()
             self._serial += 1
 
     def take(self, limit: int, wire: Wire, reader: Any) -> bytes:
@@ -225,6 +272,7 @@ class Backlog:
             wire: Which bytes the session wants.
             reader: The session, for what is pulled.
         """
+        self.took = self._now()
         taken: list[bytes] = []
         size = 0
         while size < limit and (index := self._next_lane()) is not None:
@@ -248,13 +296,19 @@ class Backlog:
             self._credit_below(index, sent)
         return b"".join(taken)
 
-    def drop_room(self, room: object) -> None:
-        """Forget what waits of a room; its last words are said."""
+    def drop_room(self, room: object, *, recoverable: bool = False) -> None:
+        """Forget what waits of a room.
+
+        Args:
+            room: Its last words are said.
+            recoverable: Forget only what can be fetched again, and is about to be.
+        """
         for index, lane in enumerate(self._waiting):
             gone = [
                 serial
                 for serial, entry in lane.entries.items()
                 if _room_of(entry) is room
+                and (not recoverable or _is_recoverable(entry))
             ]
             for serial in gone:
                 self._remove(index, serial)
@@ -286,13 +340,14 @@ class Backlog:
         self, index: int, serial: int, pull: Pull, budget: int, wire: Wire, reader: Any
     ) -> list[bytes]:
         messages, more = pull.source.pull(reader, budget)
-        if not more:
+        # A source that gives nothing has nothing, whatever it says of more.
+        if not (more and messages):
             self._remove(index, serial)
         return [message.form(wire).data for message in messages]
 
     # ---------------------------------------------------------------- the bounds
 
-    def _hold_bounds(self, index: int, newest: Passage) -> bool:
+    def _hold_bounds(self, index: int, newest: Outgoing) -> bool:
         """Make what may give way do so, until the lane is within its bounds."""
         bounds, lane = self._lanes[index], self._waiting[index]
         while len(lane.entries) > bounds.max_messages or lane.bytes > bounds.max_bytes:
@@ -310,6 +365,7 @@ class Backlog:
         entry = lane.entries[serial]
         assert isinstance(entry, Form)
         self._counters[index].dropped += 1
+        self._own[index].dropped += 1
         self._replace_by_lost(index, [serial])
         return True
 
@@ -325,6 +381,7 @@ class Backlog:
         victim = room if room in rooms else max(rooms, key=lambda one: len(rooms[one]))
         serials = list(rooms[victim])
         self._counters[index].lost += len(serials)
+        self._own[index].lost += len(serials)
         self._replace_by_lost(index, serials)
         return True
 
@@ -333,7 +390,7 @@ class Backlog:
         lane = self._waiting[index]
         first = lane.entries[serials[0]]
         assert isinstance(first, Form)
-        message = first.passage
+        message = first.message
         slot = (message.svc, message.room, message.seq is not None)
         place = lane.lost.get(slot)
         if place is None:
@@ -346,7 +403,7 @@ class Backlog:
         for serial in serials:
             entry = lane.entries[serial]
             assert isinstance(entry, Form)
-            lost.add(entry.passage.seq)
+            lost.add(entry.message.seq)
             if place is None and serial == serials[0]:
                 self._forget(lane, serial, entry)
                 lane.entries[serial] = lost
@@ -365,6 +422,7 @@ class Backlog:
         """Take an entry out, and everything that is known of it."""
         lane = self._waiting[index]
         entry = lane.entries.pop(serial)
+        del lane.since[serial]
         self._forget(lane, serial, entry)
         if isinstance(entry, Form):
             self._grow(lane, -entry.size)
@@ -379,7 +437,7 @@ class Backlog:
         if isinstance(entry, Pull):
             del lane.pulls[entry.source, entry.key]
             return
-        message = entry.passage
+        message = entry.message
         if message.delivery is LATEST:
             del lane.latest[message.svc, message.room, message.key]
         elif message.delivery is VOLATILE:
@@ -396,7 +454,13 @@ class Backlog:
                 del lane.rooms[message.room]
 
 
+def _is_recoverable(entry: Entry) -> bool:
+    if isinstance(entry, Form):
+        return entry.message.seq is not None
+    return isinstance(entry, Lost) and entry.from_seq is not None
+
+
 def _room_of(entry: Entry) -> object:
     if isinstance(entry, Form):
-        return entry.passage.room
+        return entry.message.room
     return entry.owner if isinstance(entry, Lost) else entry.room
