@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 
-from support.gateway_process import GatewayProcess, Gateways
+from support.gateway_process import PATIENT, GatewayProcess, Gateways
 from support.oracle import MIB, SECRET, Row
 from support.peers import (
     END,
@@ -220,8 +220,8 @@ async def test_w4_a_message_that_never_ends(
 
 
 async def test_w5_unfinished_bytes(gateways: Gateways) -> None:
-    limit = 4 * MIB
-    gateway = gateways({"gateway": {"max_unfinished_bytes": limit}})
+    gateway = gateways(PATIENT)
+    limit = PATIENT["gateway"]["max_unfinished_bytes"]
     size = MAX_MESSAGE - 3
     kept = limit // size
     message = echo_text(b'"' + b"x" * (MAX_MESSAGE - len(echo_text(b'""'))) + b'"')

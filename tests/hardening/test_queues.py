@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.fault_proxy import FaultProxy
-from support.gateway_process import PATIENT, GatewayProcess, Gateways
+from support.gateway_process import BURST, PATIENT, RATE, GatewayProcess, Gateways
 from support.listener import Listener
 from support.oracle import FAST_ENOUGH, FULL, MIB, Row
 from support.peers import WebSocketPeer, handshake
@@ -252,18 +252,15 @@ async def test_q3_conflation_keeps_keys_and_tenants_apart(gateways: Gateways) ->
 
 # ------------------------------------------------------------------------------- Q4
 
-RATE, BURST = 5, 20
-LIMITED = {"tenants": [{"policy": {"rate_limit_rps": RATE, "rate_limit_burst": BURST}}]}
-
 
 async def test_q4_reconnecting_refills_nothing(gateways: Gateways) -> None:
-    gateway = gateways(LIMITED)
+    gateway = gateways(PATIENT)
     tries = 4
     async with Row(gateway, closes={1000: tries}) as row:
         began = time.monotonic()
         passed = 0
         for _ in range(tries):
-            async with Listener(await row.connect()) as one:
+            async with Listener(await row.connect(tenant="limited")) as one:
                 for seq in range(2 * BURST):
                     await one.send("probe", "echo", seq=seq)
                 # It takes no token, and so is answered behind all of them.
@@ -277,16 +274,16 @@ async def test_q4_reconnecting_refills_nothing(gateways: Gateways) -> None:
         assert passed >= BURST
         assert passed <= BURST + RATE * (time.monotonic() - began) + 1
         seen = gateway.look().metrics
-        assert seen["wsprism_spent_limits{tenant=main}"] == 1
-        refused = seen["wsprism_errors_total{code=RATE_LIMITED,tenant=main}"]
+        assert seen["wsprism_spent_limits{tenant=limited}"] == 1
+        refused = seen["wsprism_errors_total{code=RATE_LIMITED,tenant=limited}"]
         assert refused == tries * 2 * BURST - passed
 
 
 async def test_q4_the_boundary(gateways: Gateways) -> None:
-    gateway = gateways(LIMITED)
+    gateway = gateways(PATIENT)
     async with (
         Row(gateway, closes={1000: 1}) as row,
-        Listener(await row.connect("exact")) as one,
+        Listener(await row.connect("exact", tenant="limited")) as one,
     ):
         for seq in range(BURST):
             await one.send("probe", "echo", seq=seq)
@@ -335,8 +332,7 @@ def test_q4_a_million_addresses() -> None:
 
 
 async def test_q5_one_session_in_ten_thousand_rooms(gateways: Gateways) -> None:
-    # What empty rooms are kept for is another matter.
-    gateway = gateways({"gateway": {"max_idle_rooms": 0}})
+    gateway = gateways(PATIENT)
     count = 10_000 if FULL else 1_000
     await join_rooms(gateway, count)
     # The first time is a rehearsal: Python keeps the memory that it once had, and what

@@ -20,12 +20,32 @@ from support.peers import WebSocketPeer
 from support.probe import install_plugins
 from support.waiting import until, until_blocking
 
-__all__ = ("PATIENT", "Echoes", "GatewayProcess", "Gateways", "Look")
+__all__ = (
+    "BURST",
+    "PATIENT",
+    "RATE",
+    "Echoes",
+    "GatewayProcess",
+    "Gateways",
+    "Look",
+)
 
 TIMEOUT: Final = 20.0
 TESTS: Final = Path(__file__).parents[1]
 #: Every ticket begins so, and nothing of the log may hold it.
 TICKET: Final = "dev:"
+
+#: Nobody is cut for reading too slowly, and nothing is kept of empty rooms.
+PATIENT: Final = {
+    "gateway": {
+        "writer_send_timeout_ms": 120_000,
+        "max_unfinished_bytes": 4 * 1024 * 1024,
+        "max_idle_rooms": 0,
+    }
+}
+#: The rate limit of the tenant `limited`: messages a second, and at once.
+RATE: Final = 5
+BURST: Final = 20
 
 _TENANT: Final = {
     "limits": {"max_frame_bytes": 65_536},
@@ -40,10 +60,19 @@ _TENANT: Final = {
 _CONFIG: Final[dict[str, Any]] = {
     "version": 1,
     "gateway": {"listen": "127.0.0.1:0", "ping_interval_ms": 0, "idle_timeout_ms": 0},
-    "tenants": [{"id": "main", **_TENANT}, {"id": "other", **_TENANT}],
+    "tenants": [
+        {"id": "main", **_TENANT},
+        {"id": "other", **_TENANT},
+        {
+            "id": "limited",
+            "policy": {
+                "rate_limit_rps": RATE,
+                "rate_limit_burst": BURST,
+                "ext_allowlist": ["*:*"],
+            },
+        },
+    ],
 }
-#: A configuration under which nobody is cut for reading too slowly.
-PATIENT: Final = {"gateway": {"writer_send_timeout_ms": 120_000}}
 
 
 def _merged(base: Any, changes: Any) -> Any:
