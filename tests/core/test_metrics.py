@@ -27,6 +27,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
 def test_what_was_counted_is_exposed() -> None:
     metrics = Metrics()
     metrics.messages_of("acme", "chat", "text").count += 9
+    metrics.outdated["acme", "game", "stale"] += 5
     metrics.errors["acme", "BAD_REQUEST"] += 1
     metrics.errors_silenced += 2
     metrics.handshakes["websocket", "401"] += 3
@@ -35,6 +36,8 @@ def test_what_was_counted_is_exposed() -> None:
     metrics.plugin_counts["chat_dropped"] += 4
     found = samples(metrics)
     assert found["wsprism_messages_received_total", ("acme", "chat", "text")] == 9
+    outdated = ("acme", "game", "stale")
+    assert found["wsprism_messages_outdated_total", outdated] == 5
     assert found["wsprism_errors_total", ("BAD_REQUEST", "acme")] == 1
     assert found["wsprism_errors_silenced_total", ()] == 2
     assert found["wsprism_handshakes_total", ("401", "websocket")] == 3

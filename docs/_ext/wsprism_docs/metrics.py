@@ -41,6 +41,7 @@ def _families() -> Iterator[Metric]:
     """Yield every metric with one sample, for its labels."""
     counted = metrics.Metrics()
     counted.messages_of("t", "s", "text").count = 1
+    counted.outdated["t", "s", "stale"] = 1
     counted.errors["t", "c"] = 1
     counted.handshakes["t", "o"] = 1
     counted.closes[1000] = 1

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -25,8 +26,12 @@ def test_work_is_done_once_when_it_is_due_and_at_most_a_tick_later(
 ) -> None:
     clock, wheel = turning(tick)
     done: list[tuple[float, float]] = []
+
+    def note(delay: float) -> None:
+        done.append((delay, clock.now()))
+
     for delay in delays:
-        wheel.after(delay, lambda delay=delay: done.append((delay, clock.now())))
+        wheel.after(delay, partial(note, delay))
     clock.advance(60 + 2 * tick)
     assert sorted(delay for delay, _ in done) == sorted(delays)
     for delay, when in done:

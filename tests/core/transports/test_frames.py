@@ -25,8 +25,8 @@ def shake_hands(parser: FrameParser, raw: bytes) -> None:
     accept_handshake(parser, found[0])
 
 
-def opened(*, deflate: bool = False) -> FrameParser:
-    parser = FrameParser(deflate=deflate)
+def opened() -> FrameParser:
+    parser = FrameParser()
     shake_hands(parser, handshake())
     return parser
 

@@ -14,11 +14,14 @@ frozen one takes three times as long (1.4 us), and there is one for every messag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, get_args
 
 from wsprism_core.protocol.layout import CloseCode
+
+if TYPE_CHECKING:
+    from wsprism_core.api import Session
 
 __all__ = (
     "ACTION_TYPES",
@@ -30,9 +33,11 @@ __all__ = (
     "JoinRoom",
     "Kick",
     "LeaveRoom",
+    "Pull",
     "Push",
     "PushFrame",
     "Reply",
+    "Source",
 )
 
 
@@ -142,6 +147,51 @@ class PushFrame:
     key: str | int | None = None
 
 
+class Source(Protocol):
+    """Where what is pulled comes from: state that many sessions share."""
+
+    def pull(
+        self, session: Session, budget: int
+    ) -> tuple[Sequence[Push | PushFrame], bool]:
+        """Return what a session gets now; its socket takes bytes.
+
+        Args:
+            session: Whose turn it is.
+            budget: About how many bytes it may be; one message may always be.
+
+        Returns:
+            Messages in order, each without a session, a user or a room of its own and
+            of a type or opcode that is delivered as pulled; and whether there is more,
+            for which the source is asked again when the socket takes bytes again.
+        """
+
+
+@dataclass(slots=True)
+class Pull:
+    """Let sessions fetch the state of something when their sockets can take it.
+
+    Until then only a marker waits, one for each source and key: who reads slowly gets
+    what is true when he reads, computed for him, and not what was true in between.
+
+    Args:
+        type: The outbound type, or the opcode, that gives the lane; its delivery is
+            pulled.
+        source: Who is asked. A source is compared by identity, or as it defines.
+        key: What is marked; a second marker of the same source and key adds nothing.
+        session: A session id; exactly one of `session`, `user` and `room` is given.
+        user: A user id, of the tenant at hand.
+        room: A room's name: every member, the quiet audience too, and what they pull
+            names the room. Nothing is pulled of a room that a session has left.
+    """
+
+    type: str | int
+    source: Source
+    key: Hashable = None
+    session: str | None = None
+    user: str | None = None
+    room: str | None = None
+
+
 @dataclass(slots=True)
 class JoinRoom:
     """Make a session a member of a room without asking `check_join` or any limit.
@@ -190,6 +240,7 @@ Action: TypeAlias = (
     | Broadcast
     | BroadcastFrame
     | PushFrame
+    | Pull
     | JoinRoom
     | LeaveRoom
     | Kick

@@ -18,9 +18,11 @@ from wsprism_core.protocol.errors import WsPrismError
 __all__ = (
     "Config",
     "ConfigError",
+    "DeflateConfig",
     "GatewayConfig",
     "HandshakeLimit",
     "HotErrorMode",
+    "LaneBounds",
     "OnExceed",
     "RateLimitScope",
     "SessionMode",
@@ -98,6 +100,22 @@ class HandshakeLimit(_Section):
     max_ip_entries: Positive = 50_000
 
 
+class DeflateConfig(_Section):
+    """How messages are compressed for WebSocket clients that offer it."""
+
+    enabled: bool = False
+    min_bytes: Positive = 256
+    level: Annotated[int, Field(ge=1, le=9)] = 1
+
+
+class LaneBounds(_Section):
+    """What may wait in a lane of one session; what is left out stays as it is."""
+
+    max_bytes: Positive | None = None
+    max_messages: Positive | None = None
+    max_message_bytes: Positive | None = None
+
+
 class GatewayConfig(_Section):
     """What holds for the whole gateway; times in milliseconds."""
 
@@ -105,7 +123,7 @@ class GatewayConfig(_Section):
     ping_interval_ms: Milliseconds = 20_000
     pong_timeout_ms: Positive = 10_000
     idle_timeout_ms: Milliseconds = 60_000
-    writer_send_timeout_ms: Positive = 1_500
+    writer_send_timeout_ms: Milliseconds = 1_500
     drain_grace_ms: Milliseconds = 5_000
     auth_timeout_ms: Positive = 5_000
     handshake_timeout_ms: Positive = 10_000
@@ -117,9 +135,14 @@ class GatewayConfig(_Section):
     presence_batch_ms: Milliseconds = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64
-    history_size: Annotated[int, Field(ge=0)] = 100
+    history_size: Annotated[int, Field(ge=0)] = 1_000
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000
+    max_recover_messages: Annotated[int, Field(ge=0)] = 1_000
+    max_recover_bytes: Annotated[int, Field(ge=0)] = 4 * 1024 * 1024
+    min_write_bytes_per_s: Annotated[int, Field(ge=0)] = 1_024
+    lanes: dict[str, LaneBounds] = Field(default_factory=dict)
+    deflate: DeflateConfig = DeflateConfig()
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
 

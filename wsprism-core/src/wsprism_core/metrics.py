@@ -38,6 +38,8 @@ class Metrics:
     """What the gateway has counted since it started.
 
     Attributes:
+        outdated: Messages dropped since a newer one was there, by tenant, service and
+            reason (`superseded`, `stale`, `duplicate`).
         errors: Messages refused, by tenant and code.
         errors_silenced: Refusals that a client was not told of.
         handshakes: Connections judged, by transport and outcome; what ended before
@@ -49,6 +51,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._messages: dict[tuple[str, str, str], Tally] = {}
+        self.outdated: Counter[tuple[str, str, str]] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.errors_silenced = 0
         self.handshakes: Counter[tuple[str, str]] = Counter()
@@ -146,6 +149,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Messages received",
         ["tenant", "svc", "form"],
         metrics.messages,
+    )
+    yield counter(
+        "messages_outdated",
+        "Messages dropped since a newer one was there",
+        ["tenant", "svc", "reason"],
+        metrics.outdated,
     )
     yield counter("errors", "Messages refused", ["tenant", "code"], metrics.errors)
     yield counter(

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from wsprism_core import logs
 from wsprism_core.clock import LoopClock
-from wsprism_core.config import Config, load_config, out_of_the_box
+from wsprism_core.config import Config, DeflateConfig, load_config, out_of_the_box
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway import Gateway
 from wsprism_core.logs import EventLog
@@ -24,6 +24,7 @@ from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.signals import StopSignals, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
+from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.port import Host, Transport
 from wsprism_core.transports.tcp import TcpTransport
 from wsprism_core.transports.websocket import WebSocketTransport
@@ -234,7 +235,11 @@ def _assemble(prepared: Prepared) -> Gateway:
     # One account for the whole process, whatever the connections came by.
     unfinished = UnfinishedBytes(settings.max_unfinished_bytes)
     websocket = WebSocketTransport(
-        host, prepared.port, bounds=bounds, unfinished=unfinished
+        host,
+        prepared.port,
+        bounds=bounds,
+        unfinished=unfinished,
+        deflate=_deflate(settings.deflate),
     )
     transports: list[Transport] = [_Listener(websocket, host, prepared.port, "--port")]
     if options.tcp_port is not None:
@@ -256,6 +261,12 @@ def _assemble(prepared: Prepared) -> Gateway:
         )
     except WsPrismError as error:
         raise RunError(str(error), exit_code=2) from error
+
+
+def _deflate(settings: DeflateConfig) -> Deflate | None:
+    if not settings.enabled:
+        return None
+    return Deflate(min_bytes=settings.min_bytes, level=settings.level)
 
 
 def _addresses(gateway: Gateway) -> list[str]:

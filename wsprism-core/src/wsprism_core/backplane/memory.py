@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from wsprism_core.realtime.channel import (
@@ -156,6 +157,12 @@ class MemoryChannel:
         """The number of the newest recoverable message."""
         return self._shared.seq
 
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest message kept."""
+        history = self._shared.history
+        return history[0].seq if history else self._shared.seq + 1
+
     def publish(
         self, publication: Publication, done: Callable[[Receipt], None] | None = None
     ) -> None:
@@ -210,17 +217,18 @@ class MemoryChannel:
         self, *, before: int | None, after: int | None, limit: int
     ) -> Sequence[Mapping[str, Any]]:
         """Return kept recoverable messages, oldest first."""
-        found = [
-            kept
-            for kept in self._shared.history
-            if (before is None or kept.seq < before)
-            and (after is None or kept.seq > after)
-        ]
+        kept, head = self._shared.history, self._shared.seq
+        # Numbers have no gaps, so that they tell the places.
+        start = 0 if after is None else max(0, len(kept) - (head - after))
+        end = len(kept)
+        if before is not None:
+            end = max(0, min(end, len(kept) - (head - before + 1)))
         if after is not None:
-            found = found[:limit]
+            end = min(end, start + limit)
         else:
-            found = found[max(0, len(found) - limit) :]
-        return [kept.envelope(self._shared.key[1]) for kept in found]
+            start = max(start, end - limit)
+        room = self._shared.key[1]
+        return [one.envelope(room) for one in islice(kept, start, max(start, end))]
 
     def close(self) -> None:
         """Let go of the room."""

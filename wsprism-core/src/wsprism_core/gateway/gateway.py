@@ -27,6 +27,7 @@ from wsprism_core.gateway.http import HttpRoutes, RouteError
 from wsprism_core.gateway.ingress import Ingress
 from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
+from wsprism_core.gateway.recovery import RecoveryBounds
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
@@ -38,7 +39,9 @@ from wsprism_core.policy.origins import OriginPolicy
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.realtime.clock import Clock
+from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.lanes import Lane, bound_lanes
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import SessionRegistry
 from wsprism_core.realtime.wheel import Wheel
@@ -105,7 +108,17 @@ class Gateway:
         routes = build_routes(plugins, observe_with(failures, self._tasks.spawn))
         services = [route.service for route in routes.services.values()]
         catalog = Catalog(services, routes.lanes)
-        self.delivery = DeliveryEngine(clock, routes.lanes, self._slow_consumer)
+        self._wheel = Wheel(clock, _tick(settings))
+        self.delivery = DeliveryEngine(
+            clock,
+            _bound_lanes(routes.lanes, settings),
+            self._slow_consumer,
+            writes=WriteDeadline(
+                self._wheel,
+                silence=settings.writer_send_timeout_ms / 1000,
+                bytes_per_s=settings.min_write_bytes_per_s,
+            ),
+        )
         self._backplane = backplane or MemoryBackplane(
             clock,
             lambda: f"{chance.getrandbits(64):016x}",
@@ -125,6 +138,10 @@ class Gateway:
             hooks=hooks,
             clock=clock,
             presence_batch=settings.presence_batch_ms / 1000,
+            catalog=catalog,
+            recovery=RecoveryBounds(
+                settings.max_recover_messages, settings.max_recover_bytes
+            ),
         )
         trace_ids = _TraceIds(chance)
         self._desk = SessionDesk(
@@ -137,6 +154,9 @@ class Gateway:
             new_trace_id=trace_ids,
             ping_interval=settings.ping_interval_ms / 1000,
             service_ids=catalog.service_ids,
+        )
+        egress.pull_failed = lambda svc, error: failures.note(
+            routes.services[svc].plugin, "pull", error
         )
         egress.join, egress.leave, egress.kick = desk.join, desk.leave, self._desk.kick
         self._admission = Admission(
@@ -168,7 +188,6 @@ class Gateway:
             metrics=self.metrics,
             failures=failures,
         )
-        self._wheel = Wheel(clock, _tick(settings))
         parts = ConnectionParts(
             admission=self._admission,
             desk=self._desk,
@@ -332,6 +351,22 @@ class _TraceIds:
     def __call__(self) -> str:
         self._count += 1
         return f"{self._node}-{self._count:x}"
+
+
+def _bound_lanes(lanes: tuple[Lane, ...], settings: GatewayConfig) -> tuple[Lane, ...]:
+    """Return the lanes with the bounds that are configured.
+
+    Raises:
+        ConfigError: There is no such lane.
+    """
+    bounds = {
+        name: changes.model_dump(exclude_none=True)
+        for name, changes in settings.lanes.items()
+    }
+    try:
+        return bound_lanes(lanes, bounds)
+    except ValueError as error:
+        raise ConfigError("the configuration", [f"gateway.lanes: {error}"]) from None
 
 
 def _tick(settings: GatewayConfig) -> float:

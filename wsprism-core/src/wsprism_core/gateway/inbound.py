@@ -30,9 +30,23 @@ class TextEntry:
         check: Its schema, or None.
         lane: Where answers to it ride.
         tally: Where it is counted.
+        latest: Whether one that waits gives way to a newer one.
+        key: The field of `data` that tells those apart, or None.
+        drop_stale: Whether its number tells what is dropped.
     """
 
-    __slots__ = ("check", "lane", "max_bytes", "room_rule", "route", "svc", "tally")
+    __slots__ = (
+        "check",
+        "drop_stale",
+        "key",
+        "lane",
+        "latest",
+        "max_bytes",
+        "room_rule",
+        "route",
+        "svc",
+        "tally",
+    )
 
     def __init__(
         self,
@@ -50,6 +64,9 @@ class TextEntry:
         self.check = check
         self.lane = catalog.answer_lane(self.svc, kind.name)
         self.tally = metrics.messages_of(tenant.id, self.svc, "text")
+        self.latest = kind.latest
+        self.key = kind.key
+        self.drop_stale = kind.drop_stale
 
 
 class FrameEntry:
@@ -61,6 +78,7 @@ class FrameEntry:
     """
 
     __slots__ = (
+        "drop_stale",
         "lane",
         "layout",
         "max_bytes",
@@ -87,6 +105,7 @@ class FrameEntry:
         self.layout = kind.layout
         self.lane = lane
         self.tally = metrics.messages_of(tenant.id, self.svc, "hot")
+        self.drop_stale = kind.drop_stale
 
 
 class InboundTable:

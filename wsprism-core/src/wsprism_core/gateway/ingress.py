@@ -2,7 +2,8 @@
 
 The order of the checks, of which the first that fails answers: size (the transport's),
 decoding (the connection's), rate, allowlist, the type's own size, membership, schema,
-`check_message`, the service. A refusal thus never tells more than its sender may know.
+`check_message`, its number, the service. A refusal thus never tells more than its
+sender may know.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
 from wsprism_core.gateway.handlers import Job, Start
 from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.inbound import InboundTable, TextEntry
+from wsprism_core.gateway.newest import Newest, forget_number, waiting_key
 from wsprism_core.manifest import RoomRule
 from wsprism_core.metrics import Metrics
 from wsprism_core.policy.tenant import Tenant
@@ -27,6 +29,7 @@ from wsprism_core.protocol.envelope import Envelope
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import HotFrame
 from wsprism_core.protocol.layout import ErrorCode
+from wsprism_core.realtime.delivery import MessageTooLarge
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import Session
 from wsprism_core.routing import Routes, ServiceRoute
@@ -74,6 +77,7 @@ class Ingress:
         self._builtin = builtin
         self._catalog = catalog
         self._egress = egress
+        self._newest = Newest(egress, metrics)
         self._hooks = hooks
         self._rooms = rooms
         self._metrics = metrics
@@ -132,6 +136,8 @@ class Ingress:
         origin = Origin(
             session, entry.lane, message.seq, message.ack_requested, room, None
         )
+        if entry.drop_stale and self._newest.drops_text(entry, origin):
+            return
         route = entry.route
         handle = route.on_message
         assert handle is not None
@@ -215,6 +221,8 @@ class Ingress:
             frame.room,
             frame.svc_id,
         )
+        if entry.drop_stale and self._newest.drops_frame(entry, origin):
+            return
         route = entry.route
         assert route.on_binary is not None
         actions: Actions = None
@@ -262,7 +270,15 @@ class Ingress:
             if done and self._routes.observe_message is not None:
                 self._routes.observe_message(origin.session, message)
 
-        connection.handlers().submit(entry.svc, Job(start, finish, size))
+        key = waiting_key(entry, message)
+        job = Job(
+            start, finish, size, key, lambda: self._newest.supersede(entry, origin)
+        )
+        try:
+            connection.handlers().submit(entry.svc, job)
+        except ProtocolError:
+            forget_number(origin)
+            raise
 
     def _finish(
         self,
@@ -293,8 +309,14 @@ class Ingress:
                 raise
             except BaseException as error:
                 failure = error
+        forget_number(origin)
         if isinstance(failure, ProtocolError) and not origin.answered:
             raise failure
+        if isinstance(failure, MessageTooLarge) and not origin.answered:
+            # What a sender asked for came out too large; nobody got any of it.
+            raise ProtocolError(
+                ErrorCode.PAYLOAD_TOO_LARGE, "it comes out too large to be sent"
+            ) from failure
         self._failures.note(route.plugin, hook, failure)
         if origin.answered:
             return False

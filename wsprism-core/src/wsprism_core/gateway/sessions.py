@@ -137,7 +137,7 @@ class SessionDesk:
         assert session is not None
         del self._connections[session.id]
         self._sessions.remove(session)
-        session.outbox.close()
+        self._delivery.close(session)
         self._rooms.leave_all(session)
         self._metrics.closes[close_label(code)] += 1
         self._log.info(

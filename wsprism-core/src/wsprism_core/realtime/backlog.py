@@ -116,14 +116,18 @@ class Lost:
         # Numbers in between were not for this reader, and the range has no holes.
         self.count = seq - self.from_seq + 1
 
-    def encode(self, wire: Wire) -> bytes:
-        """Return the `sys.lost` as bytes of a wire."""
+    def envelope(self) -> dict[str, Any]:
+        """Return the `sys.lost`."""
         data: dict[str, Any] = {"svc": self.svc, "lane": self.lane, "count": self.count}
         if self.room is not None:
             data["room"] = self.room
         if self.from_seq is not None:
             data |= {"from_seq": self.from_seq, "to_seq": self.to_seq}
-        return wire.frame_text(wire.codec.encode(outbound("sys", "lost", data=data)))
+        return outbound("sys", "lost", data=data)
+
+    def encode(self, wire: Wire) -> bytes:
+        """Return the `sys.lost` as bytes of a wire."""
+        return wire.frame_text(wire.codec.encode(self.envelope()))
 
 
 Entry: TypeAlias = Form | Lost | Pull
@@ -248,13 +252,19 @@ class Backlog:
             self._credit_below(index, sent)
         return b"".join(taken)
 
-    def drop_room(self, room: object) -> None:
-        """Forget what waits of a room; its last words are said."""
+    def drop_room(self, room: object, *, recoverable: bool = False) -> None:
+        """Forget what waits of a room.
+
+        Args:
+            room: Its last words are said.
+            recoverable: Forget only what can be fetched again, and is about to be.
+        """
         for index, lane in enumerate(self._waiting):
             gone = [
                 serial
                 for serial, entry in lane.entries.items()
                 if _room_of(entry) is room
+                and (not recoverable or _is_recoverable(entry))
             ]
             for serial in gone:
                 self._remove(index, serial)
@@ -286,7 +296,8 @@ class Backlog:
         self, index: int, serial: int, pull: Pull, budget: int, wire: Wire, reader: Any
     ) -> list[bytes]:
         messages, more = pull.source.pull(reader, budget)
-        if not more:
+        # A source that gives nothing has nothing, whatever it says of more.
+        if not (more and messages):
             self._remove(index, serial)
         return [message.form(wire).data for message in messages]
 
@@ -394,6 +405,12 @@ class Backlog:
             del serials[serial]
             if not serials:
                 del lane.rooms[message.room]
+
+
+def _is_recoverable(entry: Entry) -> bool:
+    if isinstance(entry, Form):
+        return entry.message.seq is not None
+    return isinstance(entry, Lost) and entry.from_seq is not None
 
 
 def _room_of(entry: Entry) -> object:

@@ -101,6 +101,10 @@ class Channel(Protocol):
     def seq(self) -> int:
         """The number of the newest recoverable message, 0 before the first."""
 
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest message kept; `seq + 1` where none is."""
+
     def publish(
         self, publication: Publication, done: Callable[[Receipt], None] | None = None
     ) -> None:

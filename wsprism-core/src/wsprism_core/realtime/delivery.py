@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from wsprism_core.realtime.audience import SHARING_PAYS_FROM, Audience
 from wsprism_core.realtime.backlog import LaneCounters, Pull
 from wsprism_core.realtime.clock import Clock
+from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.lanes import Lane
 from wsprism_core.realtime.outbox import (
     POSTED_LIMIT,
@@ -23,9 +24,31 @@ from wsprism_core.realtime.outbox import (
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
-__all__ = ("DeliveryEngine",)
+__all__ = ("DeliveryEngine", "MessageTooLarge")
 
 CLEAN, DIRTY, STALLED, CLOSED, SHARING = OutboxState
+
+
+class MessageTooLarge(ValueError):
+    """A message is larger than its lane takes.
+
+    Args:
+        lane: The lane's name.
+        size: The message's, in bytes on the wire.
+        largest: What the lane takes.
+    """
+
+    def __init__(self, lane: str, size: int, largest: int) -> None:
+        super().__init__(lane, size, largest)
+        self.lane = lane
+        self.size = size
+        self.largest = largest
+
+    def __str__(self) -> str:
+        return (
+            f"a message of {self.size} bytes is larger than the lane {self.lane}"
+            f" takes ({self.largest})"
+        )
 
 
 class DeliveryEngine:
@@ -35,7 +58,9 @@ class DeliveryEngine:
         clock: When a turn ends.
         lanes: The gateway's lanes, in order.
         slow_consumer: Called at the end of the turn with each session whose reliable
-            messages exceeded a bound; it closes the session.
+            messages exceeded a bound, and with who misses the write deadline; it
+            closes the session.
+        writes: The write deadline; None is none.
     """
 
     def __init__(
@@ -43,9 +68,14 @@ class DeliveryEngine:
         clock: Clock,
         lanes: tuple[Lane, ...],
         slow_consumer: Callable[[Session], None],
+        writes: WriteDeadline | None = None,
     ) -> None:
         self._clock = clock
+        self._writes = writes
+        if writes is not None:
+            writes.missed = slow_consumer
         self.lanes = lanes
+        self._largest = tuple(lane.max_message_bytes for lane in lanes)
         self.counters = tuple(LaneCounters() for _ in lanes)
         self._slow_consumer = slow_consumer
         self._dirty: list[Session] = []
@@ -72,9 +102,13 @@ class DeliveryEngine:
         """Queue a message for one session.
 
         Raises:
-            ValueError: Its data cannot be encoded; nothing is queued.
+            ValueError: Its data cannot be encoded, or it is larger than its lane takes;
+                nothing is queued.
         """
-        self._post((session,), message.form(session.wire))
+        form = message.form(session.wire)
+        if form.size > self._largest[message.lane]:
+            raise self._too_large(form)
+        self._post((session,), form)
 
     def post_form(self, session: Session, form: Form) -> None:
         """Queue a message that is bytes already."""
@@ -94,27 +128,33 @@ class DeliveryEngine:
             exclude: A session that does not get it.
 
         Raises:
-            ValueError: Its data cannot be encoded for one wire; nothing is queued.
+            ValueError: Its data cannot be encoded for one wire, or it is larger than
+                its lane takes; nothing is queued.
         """
-        if len(audiences) == 1:
-            for wire, audience in audiences.items():
-                self._share(audience, message.form(wire), exclude)
-            return
-        forms = [(message.form(wire), one) for wire, one in audiences.items()]
-        for form, audience in forms:
+        largest = self._largest[message.lane]
+        forms = []
+        for wire, audience in audiences.items():
+            form = message.form(wire)
+            if form.size > largest:
+                raise self._too_large(form)
+            forms.append((audience, form))
+        for audience, form in forms:
             self._share(audience, form, exclude)
 
     def post_each(self, sessions: Iterable[Session], message: Outgoing) -> None:
         """Queue a message for several sessions, encoded once per wire.
 
         Raises:
-            ValueError: Its data cannot be encoded for one wire; nothing is queued.
+            ValueError: As for a broadcast.
         """
         groups: dict[Wire, list[Session]] = {}
         for session in sessions:
             groups.setdefault(session.wire, []).append(session)
-        forms = [(message.form(wire), group) for wire, group in groups.items()]
-        for form, group in forms:
+        forms = [(group, message.form(wire)) for wire, group in groups.items()]
+        for _, form in forms:
+            if form.size > self._largest[message.lane]:
+                raise self._too_large(form)
+        for group, form in forms:
             self._post(group, form)
 
     def pull(self, session: Session, pull: Pull) -> None:
@@ -210,8 +250,11 @@ class DeliveryEngine:
     def flush_session(self, session: Session) -> None:
         """Write what one session has waiting, as far as its socket takes it."""
         self._have_own(session)
-        if not session.outbox.flush(session.link, session):
+        outbox = session.outbox
+        if not outbox.flush(session.link, session):
             self._overflow(session)
+        elif outbox.state is STALLED:
+            self._watch(session)
 
     def send_now(self, session: Session) -> None:
         """Write what a session has waiting, without waiting for the end of the turn."""
@@ -223,16 +266,40 @@ class DeliveryEngine:
         self.send_now(session)
         session.outbox.drop_room(room)
 
+    def fetch_again(
+        self, session: Session, room: object, pulls: Iterable[Pull]
+    ) -> None:
+        """Have what a session missed of a room pulled, in the place of what waits.
+
+        What can be sent of the room is sent before, and what cannot be is forgotten: it
+        is among what is pulled.
+        """
+        self.send_now(session)
+        session.outbox.drop_recoverable(room)
+        for pull in pulls:
+            self.pull(session, pull)
+
     def pause(self, session: Session) -> None:
         """Note that a session's socket takes nothing."""
         self._have_own(session)
         if not session.outbox.stall():
             self._overflow(session)
+        elif session.outbox.state is STALLED:
+            self._watch(session)
 
     def resume(self, session: Session) -> None:
         """Note that a session's socket takes bytes again."""
-        if session.outbox.state is STALLED:
+        outbox = session.outbox
+        if outbox.state is STALLED:
             self.flush_session(session)
+            if outbox.state is CLEAN and self._writes is not None:
+                self._writes.forget(session)
+
+    def close(self, session: Session) -> None:
+        """Forget what waits for a session, and take nothing more for it."""
+        session.outbox.close()
+        if self._writes is not None:
+            self._writes.forget(session)
 
     def _flush_audience(self, audience: Audience) -> None:
         """Write an audience's tail to those who share it, joined once for all."""
@@ -262,6 +329,7 @@ class DeliveryEngine:
         """Let wait what a socket that is full did not take of a tail."""
         kept = session.outbox.stall()
         if session.outbox.state is STALLED:
+            self._watch(session)
             for form in left:
                 self.counters[form.message.lane].messages_out -= 1
                 kept = kept and session.outbox.offer(form)
@@ -270,9 +338,18 @@ class DeliveryEngine:
 
     def _overflow(self, session: Session) -> None:
         """Take nothing more for a session, and cut it at the end of the turn."""
-        session.outbox.close()
+        self.close(session)
         self._overflowed.append(session)
         self._schedule()
+
+    def _watch(self, session: Session) -> None:
+        """See to it that a session whose socket is full gets on."""
+        if self._writes is not None:
+            self._writes.watch(session)
+
+    def _too_large(self, form: Form) -> MessageTooLarge:
+        lane = self.lanes[form.message.lane]
+        return MessageTooLarge(lane.name, form.size, lane.max_message_bytes)
 
     def _schedule(self) -> None:
         """See to it that there is a flush at the end of the turn."""

@@ -67,6 +67,7 @@ class Outbox:
     Attributes:
         queues: One list of forms per lane, oldest first: what this turn posted.
         posted: How many bytes those are.
+        handed: Bytes that were handed over while the socket was full or had been.
         shared: The audience whose tail it shares; None unless it is SHARING.
         state: Where it stands with its socket.
     """
@@ -75,6 +76,7 @@ class Outbox:
         "_backlog",
         "_counters",
         "_pulls",
+        "handed",
         "lanes",
         "posted",
         "queues",
@@ -86,6 +88,7 @@ class Outbox:
         self.lanes = lanes
         self.queues: list[list[Form]] = [[] for _ in lanes]
         self.posted = 0
+        self.handed = 0
         self.shared: Audience | None = None
         self.state: OutboxState = CLEAN
         self._counters = counters
@@ -167,6 +170,11 @@ class Outbox:
                 return self.stall()
         return True
 
+    def drop_recoverable(self, room: object) -> None:
+        """Forget what waits of a room and is about to be fetched again."""
+        if self._backlog is not None:
+            self._backlog.drop_room(room, recoverable=True)
+
     def drop_room(self, room: object) -> None:
         """Forget what waits of a room; its last words are said."""
         if self._backlog is not None:
@@ -191,6 +199,7 @@ class Outbox:
         self.state = STALLED
         while backlog:
             data = backlog.take(limit, sink.wire, reader)
+            self.handed += len(data)
             if data and not sink.write(data):
                 return True
             if self.state is CLOSED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -24,15 +24,18 @@ class Membership:
         session: The session.
         n: The member number; 0 for a quiet membership.
         quiet: An audience rather than company: no presence, no `sys.joined`.
+        newest: The newest numbers of its sender in the room, by what they count; None
+            until there is one.
     """
 
-    __slots__ = ("n", "quiet", "room", "session")
+    __slots__ = ("n", "newest", "quiet", "room", "session")
 
     def __init__(self, room: Room, session: Session, n: int, *, quiet: bool) -> None:
         self.room = room
         self.session = session
         self.n = n
         self.quiet = quiet
+        self.newest: dict[Hashable, int] | None = None
 
 
 class Room:
@@ -115,6 +118,11 @@ class Room:
         members = self.channel.members().items()
         rows = ({"n": n, "user": user} for n, user in members if n > after)
         return list(islice(rows, limit))
+
+    def sessions(self) -> Iterator[Session]:
+        """Yield its sessions on this gateway, the quiet audience too."""
+        for audience in self.audience.values():
+            yield from audience
 
     def add(self, session: Session, *, quiet: bool) -> Membership:
         """Make a session a member; it is none yet."""

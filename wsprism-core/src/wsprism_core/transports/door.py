@@ -96,7 +96,7 @@ class Door(StreamConnection):
             self._serve_plain(parse_head(raw))
             return
         check_bounds(raw)
-        parser = FrameParser(deflate=self._home.deflate)
+        parser = FrameParser(self._home.extensions)
         is_kept = False
         try:
             found = read_handshake(parser, raw)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import NegotiationError
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
@@ -28,6 +27,7 @@ except ImportError:  # no wheel of websockets for this platform
     from websockets.utils import apply_mask
 
 if TYPE_CHECKING:
+    from websockets.extensions import ServerExtensionFactory
     from websockets.typing import Subprotocol
 
 __all__ = (
@@ -36,6 +36,7 @@ __all__ = (
     "WIRE_BY_SUBPROTOCOL",
     "FrameParser",
     "WebSocketFraming",
+    "encode_ws_frame",
     "whole_message",
 )
 
@@ -50,12 +51,6 @@ _PONG: Final = Opcode.PONG
 
 _OPEN: Final = State.OPEN
 
-#: What is offered; no context is kept from one message to the next.
-_DEFLATE: Final = (
-    ServerPerMessageDeflateFactory(
-        server_no_context_takeover=True, client_no_context_takeover=True
-    ),
-)
 _SWITCHING: Final = (
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 )
@@ -121,8 +116,7 @@ class FrameParser(ServerProtocol):
     read, and frames never pile up in a list. Pings are not answered here.
 
     Args:
-        deflate: Whether clients may compress what they send (RFC 7692). They are told
-            to start afresh with each message, which costs no memory between messages.
+        extensions: What may be negotiated.
 
     Attributes:
         sink: Called with each frame; it may call `fail` and `send_close`. What it
@@ -130,8 +124,10 @@ class FrameParser(ServerProtocol):
         partial: Bytes of a frame that has begun and not ended, inflation not counted.
     """
 
-    def __init__(self, *, deflate: bool = False) -> None:
-        super().__init__(extensions=_DEFLATE if deflate else None, logger=_quiet)
+    def __init__(
+        self, extensions: Sequence[ServerExtensionFactory] | None = None
+    ) -> None:
+        super().__init__(extensions=extensions, logger=_quiet)
         self.sink: Callable[[Frame], None] | None = None
         self.partial = 0
 
@@ -214,23 +210,28 @@ class WebSocketFraming:
 
     def text(self, payload: bytes) -> bytes:
         """Frame a text message."""
-        return _frame(Opcode.TEXT, payload)
+        return encode_ws_frame(Opcode.TEXT, payload)
 
     def binary(self, payload: bytes) -> bytes:
         """Frame a binary message."""
-        return _frame(Opcode.BINARY, payload)
+        return encode_ws_frame(Opcode.BINARY, payload)
 
     def ping(self, payload: bytes) -> bytes:
         """Frame a ping of at most 125 bytes."""
-        return _frame(Opcode.PING, payload)
+        return encode_ws_frame(Opcode.PING, payload)
 
     def pong(self, payload: bytes) -> bytes:
         """Frame a pong of at most 125 bytes."""
-        return _frame(Opcode.PONG, payload)
+        return encode_ws_frame(Opcode.PONG, payload)
 
 
-def _frame(opcode: int, payload: bytes) -> bytes:
-    """Return a final, unmasked frame (RFC 6455, section 5.2)."""
+def encode_ws_frame(opcode: int, payload: bytes) -> bytes:
+    """Return a final, unmasked frame (RFC 6455, section 5.2).
+
+    Args:
+        opcode: The opcode, with RSV bits where an extension sets them.
+        payload: What follows the header.
+    """
     size = len(payload)
     if size < 126:
         header = _SHORT.pack(_FIN | opcode, size)

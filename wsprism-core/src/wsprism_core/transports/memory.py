@@ -90,6 +90,11 @@ class MemoryLink:
         self.pipe_changed()
         return not self._paused
 
+    def unsent(self) -> int:
+        """Return how many of the bytes handed over do not fit the pipe."""
+        capacity = self.pipe.capacity
+        return 0 if capacity is None else max(0, len(self.pipe.waiting) - capacity)
+
     def limit(self, max_message_bytes: int) -> None:
         """Set the largest inbound message, in bytes."""
         self._decoder.max_bytes = max_message_bytes

@@ -112,6 +112,9 @@ class Link(Protocol):
             the receiver's `resume` when it does again.
         """
 
+    def unsent(self) -> int:
+        """Return how many of the bytes handed over the socket has not taken yet."""
+
     def limit(self, max_message_bytes: int) -> None:
         """Set the largest inbound message, inflated, in bytes."""
 

@@ -10,11 +10,13 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.realtime.wire import Wire
 from wsprism_core.transports.bounds import (
     InboundBounds,
     UnfinishedBytes,
     short_reason,
 )
+from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.door import Door
 from wsprism_core.transports.frames import (
     WEBSOCKET_FRAMING,
@@ -54,7 +56,7 @@ class WebSocketLink(StreamLink):
     wires = WEBSOCKET_WIRES
 
     def __init__(self, home: WebSocketTransport, parser: FrameParser) -> None:
-        super().__init__(home, WIRE_BY_SUBPROTOCOL[parser.subprotocol])
+        super().__init__(home, home.wire_of(parser))
         self._parser = parser
         self._fragments: Fragments | None = None
         parser.sink = self._take
@@ -214,8 +216,7 @@ class WebSocketTransport(StreamTransport):
     """WebSocket and plain HTTP on one port; arguments as in `StreamTransport`.
 
     Args:
-        deflate: Whether clients may compress what they send (RFC 7692); what is sent to
-            them is not compressed.
+        deflate: How messages are compressed for clients that offer it; None is not.
     """
 
     name = "websocket"
@@ -229,7 +230,7 @@ class WebSocketTransport(StreamTransport):
         ssl_context: ssl.SSLContext | None = None,
         bounds: InboundBounds | None = None,
         unfinished: UnfinishedBytes | None = None,
-        deflate: bool = False,
+        deflate: Deflate | None = None,
     ) -> None:
         super().__init__(
             host,
@@ -238,7 +239,14 @@ class WebSocketTransport(StreamTransport):
             bounds=bounds,
             unfinished=unfinished,
         )
-        self.deflate = deflate
+        self._deflate = deflate
+        self.extensions = None if deflate is None else deflate.extensions
+
+    def wire_of(self, parser: FrameParser) -> Wire:
+        """Return the wire that a handshake has come to."""
+        if self._deflate is not None and parser.extensions:
+            return self._deflate.wires[parser.subprotocol]
+        return WIRE_BY_SUBPROTOCOL[parser.subprotocol]
 
     def connection(self) -> StreamConnection:
         """Return the protocol for a socket that was just accepted."""
