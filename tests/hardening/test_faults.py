@@ -20,16 +20,13 @@ from support.command_line import environment
 from support.fault_proxy import FaultProxy
 from support.gateway_process import PATIENT, GatewayProcess, Gateways
 from support.listener import Listener
-from support.oracle import FULL, Row
+from support.oracle import FULL, SLACK, Row
 from support.peers import END
 
 PING, PONG = 0.4, 0.4
 #: A beat is an eighth of the shorter; two of them are the rounding.
 DETECTION = PING + PONG + 2 * min(PING, PONG) / 8
 CLOSE_TIMEOUT = 0.5
-#: What a busy machine may add.
-SLACK = 0.5
-
 TESTS = Path(__file__).parents[1]
 
 

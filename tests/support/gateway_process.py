@@ -38,7 +38,8 @@ TICKET: Final = "dev:"
 #: Nobody is cut for reading too slowly, and nothing is kept of empty rooms.
 PATIENT: Final = {
     "gateway": {
-        "writer_send_timeout_ms": 120_000,
+        "writer_send_timeout_ms": 0,
+        "min_write_bytes_per_s": 0,
         "max_unfinished_bytes": 4 * 1024 * 1024,
         "max_idle_rooms": 0,
     }
@@ -148,7 +149,6 @@ class GatewayProcess:
     Attributes:
         port: Where it listens for WebSocket and HTTP.
         tcp_port: Where it listens for TCP.
-        deflating_port: Where it listens for WebSocket with inbound deflate.
     """
 
     def __init__(
@@ -338,13 +338,13 @@ class GatewayProcess:
 
         def listens() -> bool:
             assert self._process.poll() is None, self._log.read_text(encoding="utf-8")
-            return len(self._addresses()) == 3
+            return len(self._addresses()) == 2
 
         assert until_blocking(listens), self._log.read_text(encoding="utf-8")
-        websocket, tcp, deflating = (
+        websocket, tcp = (
             int(address.rpartition(":")[2]) for address in self._addresses()
         )
-        self.port, self.tcp_port, self.deflating_port = websocket, tcp, deflating
+        self.port, self.tcp_port = websocket, tcp
 
     def _addresses(self) -> list[str]:
         entries = self.logged()

@@ -32,12 +32,10 @@ from wsprism_core import (
     hookimpl,
 )
 from wsprism_core.gateway.connection import Connection
-from wsprism_core.options import RunOptions
 from wsprism_core.realtime import session as realtime
 from wsprism_core.routes import Route
-from wsprism_core.transports.port import HttpRequest, HttpResponse, Transport
+from wsprism_core.transports.port import HttpRequest, HttpResponse
 from wsprism_core.transports.stream import StreamConnection
-from wsprism_core.transports.websocket import WebSocketTransport
 
 __all__ = ("PROBE", "RELAY", "Hang", "Probe", "install_plugins")
 
@@ -111,13 +109,6 @@ class Probe:
     @hookimpl
     def register_routes(self) -> list[Route]:
         return [Route("/probe", self._look)]
-
-    @hookimpl
-    def register_transports(self, options: RunOptions) -> list[Transport]:
-        # Clients may compress there, whatever the configuration says of the other.
-        deflating = WebSocketTransport(deflate=True, port=0)
-        deflating.name = "deflating"
-        return [deflating]
 
     @hookimpl
     def on_message(self, session: Session, message: Envelope) -> Actions:
