@@ -18,6 +18,7 @@ def test_the_table_has_the_options_that_are_promised() -> None:
         "--host",
         "--port",
         "--tcp-port",
+        "--admin-port",
         "--plugins",
         "--dev",
         "--allow-insecure-dev",
@@ -35,7 +36,8 @@ def test_every_option_explains_itself(option: Any) -> None:
 
 
 def test_what_may_open_a_gateway_is_never_said_by_the_environment() -> None:
-    for flag in ("--host", "--port", "--tcp-port", "--dev", "--allow-insecure-dev"):
+    flags = ("--host", "--port", "--tcp-port", "--admin-port")
+    for flag in (*flags, "--dev", "--allow-insecure-dev"):
         assert BY_FLAG[flag].env is None
 
 

@@ -75,10 +75,11 @@ def test_it_serves_until_it_is_told_to_stop(
         assert [label for label, _ in rows] == [
             "listening",
             "listening",
+            "admin",
             "plugins",
             "tenants",
         ]
-        shown.update(ws=rows[0][1], tcp=rows[1][1], plugins=rows[2][1])
+        shown.update(ws=rows[0][1], tcp=rows[1][1], plugins=rows[3][1])
         told(number)
 
     before = signal.getsignal(number)
@@ -134,7 +135,7 @@ def test_a_gateway_without_plugins_says_none(install: Install) -> None:
         told(signal.SIGTERM)
 
     assert serve(prepared, started=started) == 0
-    assert rows[1:] == [("plugins", "none"), ("tenants", "default")]
+    assert rows[2:] == [("plugins", "none"), ("tenants", "default")]
 
 
 class Client:

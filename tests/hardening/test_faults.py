@@ -229,6 +229,10 @@ async def test_f12_a_loop_that_is_blocked(gateway: GatewayProcess) -> None:
         await blocker.send("probe", "block", {"ms": round(1000 * blocked)})
         await blocker.until("probe.echoed")
         assert time.monotonic() - began >= blocked
+        # The metric tells of it, and no log line is needed to find it.
+        late = "wsprism_loop_lag_seconds_sum{}"
+        seen = await asyncio.to_thread(gateway.look)
+        assert seen.metrics[late] - row.before.metrics[late] > 0.9 * blocked
         # Twice the time in which those that do not answer are found.
         pings = [one.pings for one in others]
         for one, seen in zip(others, pings, strict=True):

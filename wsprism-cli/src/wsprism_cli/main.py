@@ -14,7 +14,7 @@ import click
 __all__ = ("BUILT_IN", "Program", "cli", "main")
 
 #: The commands of this package: in `wsprism_cli.NAME`, the attribute `NAME`.
-BUILT_IN: Final = ("run", "connect", "plugins")
+BUILT_IN: Final = ("run", "connect", "top", "plugins")
 
 _EPILOG: Final = """\b
 Try it in two terminals:

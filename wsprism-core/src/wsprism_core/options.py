@@ -124,6 +124,7 @@ class RunOptions:
         host: Where to listen; None is what the configuration says.
         port: Likewise.
         tcp_port: The port for plain TCP; None does not listen for it.
+        admin_port: The port for operators; None is what the configuration says.
         plugins: Names of plugins in the order of calling; None is all.
         dev: Whether development tickets are good beside a configuration file.
         allow_insecure_dev: Whether they are good beyond the loopback address.
@@ -165,6 +166,15 @@ class RunOptions:
         metadata=_option(
             "--tcp-port",
             "Listen for plain TCP too, on this port; 0 takes a free one.",
+            metavar="PORT",
+            parse=_port,
+        ),
+    )
+    admin_port: int | None = field(
+        default=None,
+        metadata=_option(
+            "--admin-port",
+            "Let operators look in on this port, for wsprism top; 0 takes a free one.",
             metavar="PORT",
             parse=_port,
         ),

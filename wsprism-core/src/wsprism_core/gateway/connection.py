@@ -425,6 +425,8 @@ class Connection:
 
     def refuse(self, error: ProtocolError, *, lane: int) -> None:
         """Tell the client of a refused message, unless it hears that too often."""
+        # A frame that kept it is held by its traceback, which nobody reads any more.
+        error.__traceback__ = None
         session = self.session
         if session is None:
             return
@@ -457,6 +459,7 @@ class Connection:
     # ----------------------------------------------------------------- refusing
 
     def _refuse_frame(self, error: ProtocolError, *, lane: int) -> None:
+        error.__traceback__ = None
         if self.tenant.tells_hot_errors:
             self.refuse(error, lane=lane)
             return

@@ -45,6 +45,8 @@ class Failures:
             self._log.error("plugin_failed", plugin=plugin, hook=hook, error=kind)
         else:
             self._log.error("plugin_failed", plugin=plugin, hook=hook, exc=error)
+        # A frame that keeps it is held by it: without the collector neither would go.
+        error.__traceback__ = None
 
     def guard(
         self, plugin: str, hook: str, function: Callable[P, T]

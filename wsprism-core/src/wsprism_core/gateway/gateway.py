@@ -12,6 +12,7 @@ from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.backplane.port import Backplane
 from wsprism_core.config import Config, ConfigError, GatewayConfig, describe
 from wsprism_core.dispatch import compile_each
+from wsprism_core.gateway.admin import AdminHost, AdminListener
 from wsprism_core.gateway.admission import Admission
 from wsprism_core.gateway.builtin import Builtin
 from wsprism_core.gateway.catalog import Catalog
@@ -25,12 +26,15 @@ from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.host import GatewayHost
 from wsprism_core.gateway.http import HttpRoutes, RouteError
 from wsprism_core.gateway.ingress import Ingress
+from wsprism_core.gateway.inspector import Inspector
+from wsprism_core.gateway.monitor import Monitor
 from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
 from wsprism_core.gateway.recovery import RecoveryBounds
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
+from wsprism_core.gateway.watchdog import owners_of
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, Readings, render
 from wsprism_core.plugins import PluginError, PluginSet
@@ -66,9 +70,12 @@ class Gateway:
         backplane: What carries rooms between gateways; None keeps them in memory.
         development: Whether development tickets (`dev:ann`) are good.
         chance: Where epochs and jitter come from; a seeded one makes runs repeat.
+        admin: Where operators are let in; None is nowhere.
 
     Attributes:
         host: The gateway as transports see it.
+        inspector: What waits for whom.
+        admin: Where operators are let in; None is nowhere.
         metrics: What it has counted.
         sessions: Who is there.
         rooms: Where they are.
@@ -90,6 +97,7 @@ class Gateway:
         backplane: Backplane | None = None,
         development: bool = False,
         chance: random.Random | None = None,
+        admin: AdminListener | None = None,
     ) -> None:
         settings = config.gateway
         chance = chance if chance is not None else random.SystemRandom()
@@ -151,6 +159,7 @@ class Gateway:
             egress=egress,
             hooks=hooks,
             metrics=self.metrics,
+            clock=clock,
             new_trace_id=trace_ids,
             ping_interval=settings.ping_interval_ms / 1000,
             service_ids=catalog.service_ids,
@@ -216,15 +225,29 @@ class Gateway:
             routes=_plugin_routes(plugins),
             failures=failures,
         )
-        self.host: Host = GatewayHost(
-            parts,
-            http,
-            TransportTimeouts(
-                handshake=settings.handshake_timeout_ms / 1000,
-                message=settings.message_timeout_ms / 1000,
-                close=settings.close_timeout_ms / 1000,
-            ),
+        timeouts = TransportTimeouts(
+            handshake=settings.handshake_timeout_ms / 1000,
+            message=settings.message_timeout_ms / 1000,
+            close=settings.close_timeout_ms / 1000,
         )
+        self.host: Host = GatewayHost(parts, http, timeouts)
+        self._monitor = Monitor(
+            clock, self.metrics, self._totals, slow=settings.slow_handler_ms / 1000
+        )
+        self.inspector = Inspector(
+            sessions=self.sessions,
+            rooms=self.rooms,
+            delivery=self.delivery,
+            metrics=self.metrics,
+            clock=clock,
+            monitor=self._monitor,
+        )
+        self.admin = admin
+        self._admin_host: Host | None = None
+        if admin is not None:
+            self._admin_host = AdminHost(
+                self.inspector, admin.guard, self.metrics, timeouts, self._wheel
+            )
         self._configs = _plugin_configs(config, plugins)
         self._api_parts = ApiParts(
             clock=clock,
@@ -273,9 +296,20 @@ class Gateway:
             for transport in self.transports:
                 await transport.start(self.host)
                 self._log.info("listening", address=transport.address)
+            if self.admin is not None and self._admin_host is not None:
+                await self.admin.transport.start(self._admin_host)
+                if address := self.admin.transport.address:
+                    self._log.info("listening", address=address)
         except BaseException:
             await self.stop()
             raise
+
+    def watch(self) -> None:
+        """Measure the event loop, and name who blocks it, until the gateway stops.
+
+        It takes a timer and a thread, and means nothing in virtual time.
+        """
+        self._monitor.start(owners_of(self.plugins))
 
     async def drain(self) -> None:
         """Let nobody new in and close every session, over the configured grace."""
@@ -287,9 +321,12 @@ class Gateway:
         A plugin whose `on_start` raised or was never reached is not stopped.
         """
         self._admission.draining = True
+        if self.admin is not None:
+            await self.admin.transport.stop()
         for transport in self.transports:
             await transport.stop()
         self._wheel.stop()
+        self._monitor.stop()
         stops = compile_each(self.plugins.hook("on_stop"))
         for plugin, stop in reversed(stops.items()):
             if plugin not in self._begun:
@@ -317,6 +354,11 @@ class Gateway:
     def _slow_consumer(self, session: Any) -> None:
         self._desk.cut_slow_consumer(session)
 
+    def _totals(self) -> tuple[int, list[int]]:
+        """Return the messages received, and those sent on each lane."""
+        sent = [counted.messages_out for counted in self.delivery.counters]
+        return sum(self.metrics.messages.values()), sent
+
     def _render_metrics(self) -> tuple[bytes, str]:
         readings = Readings(
             sessions=lambda: dict(self.sessions.per_tenant()),
@@ -336,6 +378,11 @@ class Gateway:
             insecure=lambda: {"development_tickets": self._development},
             spent_limits=lambda: {
                 tenant.id: tenant.spent_limits for tenant in self._tenants.values()
+            },
+            lag=self._monitor.lag_histogram,
+            pauses=lambda: {
+                str(one.generation): (one.count, one.total_s, one.max_s)
+                for one in self._monitor.gc()
             },
         )
         return render(self.metrics, readings)
