@@ -244,7 +244,7 @@ class GatewayProcess:
                     registered[f"{sample.name} {labels}"] = sample.value
         return Look(
             rss=self.memory("VmRSS"),
-            fds=len(list(Path(f"/proc/{self.pid}/fd").iterdir())),
+            fds=seen["fds"],
             tasks=seen["tasks"],
             alive=Counter(seen["alive"]),
             registered=registered,

@@ -77,8 +77,7 @@ class Row:
     async def __aenter__(self) -> Self:
         gateway = self.gateway
         # What came before may still be ending.
-        assert await until(lambda: gateway.look().alive["WebSocketLink"] == 1)
-        self.before = gateway.look()
+        assert await until(self._is_calm)
         self._log_start = gateway.log_size
         gateway.echoes(at_least=1)
         gateway.forget_peak()
@@ -150,6 +149,11 @@ class Row:
             assert echoes.p99 <= limit, (echoes.p99, gateway.quiet.p99)
         self.entries = gateway.logged(self._log_start)
         self._check_log()
+
+    def _is_calm(self) -> bool:
+        """Look; say whether there is nobody but the canary and who looks."""
+        self.before = self.gateway.look()
+        return self.before.alive == {"WebSocketLink": 1, "Session": 1, "Door": 1}
 
     def _changes(self, after: Look) -> dict[str, tuple[object, object]]:
         """Return what is not as it was, but for what the row is to bring about."""
