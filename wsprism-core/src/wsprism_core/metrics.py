@@ -50,6 +50,8 @@ class Metrics:
         slow_handlers: Times that the event loop was kept for too long, by plugin, hook
             and service; `none` where no plugin was seen to do it.
         admin_requests: Requests to the admin listener, by status.
+        recorded_bytes: What a recording has written.
+        recordings_stopped: Recordings that ended before the gateway, by reason.
     """
 
     def __init__(self) -> None:
@@ -63,6 +65,8 @@ class Metrics:
         self.plugin_counts: Counter[str] = Counter()
         self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
         self.admin_requests: Counter[int] = Counter()
+        self.recorded_bytes = 0
+        self.recordings_stopped: Counter[str] = Counter()
 
     def messages_of(self, tenant: str, svc: str, form: str) -> Tally:
         """Return where messages of one service are counted.
@@ -208,6 +212,15 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Requests to the admin listener",
         ["status"],
         metrics.admin_requests,
+    )
+    yield counter(
+        "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}
+    )
+    yield counter(
+        "recordings_stopped",
+        "Recordings that ended before the gateway",
+        ["reason"],
+        metrics.recordings_stopped,
     )
     lanes = readings.lanes()
     for place, (name, help) in enumerate(
