@@ -9,8 +9,8 @@ from typing import Final
 from simulation.ledger import Ledger, Posted
 from wsprism_core.protocol.framing import encode_frame
 from wsprism_core.protocol.layout import CloseCode, FrameKind
-from wsprism_core.transports.memory import MemoryLink, MemoryTransport
 from wsprism_core.realtime.clock import Clock
+from wsprism_core.transports.memory import MemoryLink, MemoryTransport
 from wsprism_core.transports.port import ConnectRequest
 
 __all__ = ("Network", "SimulatedLink")
@@ -121,7 +121,9 @@ class SimulatedLink(MemoryLink):
             return True
         began = now - RATE_SECONDS + SLACK
         before = [read for at, read in self._window if at <= began]
-        return bool(before) and self._read_bytes - before[-1] < RATE_SECONDS * LEAST_RATE
+        return (
+            bool(before) and self._read_bytes - before[-1] < RATE_SECONDS * LEAST_RATE
+        )
 
     @property
     def over_and_read(self) -> bool:
