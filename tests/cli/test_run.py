@@ -141,9 +141,10 @@ def test_a_real_one_says_where_it_listens_and_stops_cleanly(
         process.send_signal(number)
         rest, errors = process.communicate(timeout=30)
     assert process.returncode == 0
-    ws, tcp, plugins, tenants, connect, warning = lines
+    ws, tcp, admin, plugins, tenants, connect, warning = lines
     assert ws.startswith("listening ws://127.0.0.1:")
     assert tcp.startswith("listening tcp://127.0.0.1:")
+    assert admin.startswith("admin     ")
     assert plugins.startswith("plugins   party ")
     assert tenants == "tenants   default"
     url = ws.removeprefix("listening ")

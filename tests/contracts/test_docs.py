@@ -128,12 +128,15 @@ def test_every_metric_is_explained() -> None:
         lanes=lambda: {"control": (1, 1, 1, 1, 1)},
         insecure=lambda: {"s": True},
         spent_limits=lambda: {"t": 1},
+        lag=lambda: ([("+Inf", 1)], 1.0),
+        pauses=lambda: {"0": (1, 1.0, 1.0)},
     )
     text, _ = render(counted, readings)
     families = list(text_string_to_metric_families(text.decode()))
     assert len(families) > 10
     for family in families:
-        name = family.samples[0].name
+        counts_once = family.type in ("counter", "gauge")
+        name = family.samples[0].name if counts_once else family.name
         assert re.search(rf"^{name}: \S", page("reference/metrics.md"), re.MULTILINE)
 
 

@@ -155,15 +155,16 @@ def test_the_plain_run_says_where_it_listens_and_stops_cleanly() -> None:
         text=True,
     ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(4)]
+        lines = [process.stdout.readline() for _ in range(5)]
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
     assert lines[0].startswith("listening ws://127.0.0.1:")
     assert lines[0].endswith("/v1/ws\n")
-    assert lines[1] == f"plugins   chat {version('wsprism-chat')}\n"
-    assert lines[2] == "tenants   default\n"
-    assert lines[3].startswith("warning: DEVELOPMENT TICKETS ARE ON")
+    assert lines[1].startswith("admin     ")
+    assert lines[2] == f"plugins   chat {version('wsprism-chat')}\n"
+    assert lines[3] == "tenants   default\n"
+    assert lines[4].startswith("warning: DEVELOPMENT TICKETS ARE ON")
     assert rest == ""
     assert "Traceback" not in errors
 
@@ -176,13 +177,14 @@ def test_the_plain_run_logs_json_and_nothing_else() -> None:
         text=True,
     ) as process:
         assert process.stderr is not None
-        lines = [process.stderr.readline() for _ in range(2)]
+        lines = [process.stderr.readline() for _ in range(3)]
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert out == ""
-    listening, warning = map(orjson.loads, lines)
+    listening, admin, warning = map(orjson.loads, lines)
     assert listening["event"] == "listening"
+    assert admin["event"] in ("listening", "not_listening")
     assert "DEVELOPMENT TICKETS ARE ON" in warning["text"]
 
 

@@ -12,6 +12,8 @@ def readings() -> Readings:
         lanes=lambda: {"control": (4, 5, 6, 7, 8)},
         insecure=lambda: {"development_tickets": True},
         spent_limits=lambda: {"acme": 2},
+        lag=lambda: ([("0.1", 2), ("+Inf", 3)], 1.5),
+        pauses=lambda: {"0": (4, 0.25, 0.125)},
     )
 
 
@@ -34,7 +36,11 @@ def test_what_was_counted_is_exposed() -> None:
     metrics.closes[4001] += 1
     metrics.plugin_failures["chat", "on_join"] += 1
     metrics.plugin_counts["chat_dropped"] += 4
+    metrics.slow_handlers["chat", "on_message", "chat"] += 5
+    metrics.admin_requests[401] += 6
     found = samples(metrics)
+    assert found["wsprism_slow_handlers_total", ("chat", "chat", "on_message")] == 5
+    assert found["wsprism_admin_requests_total", ("401",)] == 6
     assert found["wsprism_messages_received_total", ("acme", "chat", "text")] == 9
     outdated = ("acme", "game", "stale")
     assert found["wsprism_messages_outdated_total", outdated] == 5
@@ -57,6 +63,13 @@ def test_what_is_read_is_exposed() -> None:
     assert found["wsprism_lane_messages_dropped_total", ("control",)] == 6
     assert found["wsprism_lane_messages_lost_total", ("control",)] == 7
     assert found["wsprism_lane_overflows_total", ("control",)] == 8
+    assert found["wsprism_loop_lag_seconds_bucket", ("0.1",)] == 2
+    assert found["wsprism_loop_lag_seconds_bucket", ("+Inf",)] == 3
+    assert found["wsprism_loop_lag_seconds_count", ()] == 3
+    assert found["wsprism_loop_lag_seconds_sum", ()] == 1.5
+    assert found["wsprism_gc_pause_seconds_count", ("0",)] == 4
+    assert found["wsprism_gc_pause_seconds_sum", ("0",)] == 0.25
+    assert found["wsprism_gc_pause_max_seconds", ("0",)] == 0.125
 
 
 def test_the_text_format_is_named() -> None:

@@ -9,7 +9,7 @@ import pytest
 from support.command_line import Echo, install_only, logging_kept
 from wsprism_core import hookimpl
 from wsprism_core.options import RunOptions
-from wsprism_core.runner import RunError, is_loopback, prepare
+from wsprism_core.runner import AdminAddress, RunError, prepare
 
 TENANT = "tenants: [{id: acme}]\n"
 
@@ -172,21 +172,91 @@ def test_patterns_for_services_that_are_not_loaded_are_warned_about(
     )
 
 
+# ------------------------------------------------------------------ the admin listener
+
+
+def admin_of(
+    write: Callable[[str], Path], section: str, **options: Any
+) -> AdminAddress | None:
+    gateway = f"gateway: {{listen: '127.0.0.1:9000', {section}}}\n"
+    return prepare(RunOptions(config=write(gateway + TENANT), **options)).admin
+
+
+KEY = "0123456789abcdef"
+
+
+def test_without_a_file_operators_look_in_where_the_port_is_free(
+    install: Install,
+) -> None:
+    admin = prepare(RunOptions()).admin
+    assert admin is not None
+    assert (admin.host, admin.port, admin.optional) == ("127.0.0.1", 8081, True)
+    asked = prepare(RunOptions(admin_port=0)).admin
+    assert asked is not None
+    assert (asked.port, asked.optional) == (0, False)
+    open_to_others = RunOptions(host="0.0.0.0", allow_insecure_dev=True)
+    assert prepare(open_to_others).admin is None
+
+
+def test_with_a_file_operators_look_in_where_it_says(
+    install: Install, write: Callable[[str], Path]
+) -> None:
+    assert admin_of(write, "") is None
+    assert admin_of(write, "", dev=True) is None
+    for listen, place in (
+        ("127.0.0.1:9001", ("127.0.0.1", 9001)),
+        ("0.0.0.0:9001", ("0.0.0.0", 9001)),
+        ("[::1]:9001", ("::1", 9001)),
+    ):
+        section = f"admin: {{listen: '{listen}', api_key: {KEY}}}"
+        admin = admin_of(write, section)
+        assert admin is not None
+        assert (admin.host, admin.port, admin.optional) == (*place, False)
+        moved = admin_of(write, section, admin_port=9002)
+        assert moved is not None
+        assert (moved.host, moved.port) == (place[0], 9002)
+
+
 @pytest.mark.parametrize(
-    ("host", "is_one"),
+    ("section", "options"),
     [
-        ("127.0.0.1", True),
-        ("127.8.9.1", True),
-        ("::1", True),
-        ("localhost", True),
-        ("LOCALHOST", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("10.0.0.1", False),
-        ("localhost.example.com", False),
-        ("127.0.0.1.example.com", False),
-        ("", False),
+        ("admin: {}", {}),
+        ("admin: {listen: '127.0.0.1:9001'}", {}),
+        ("admin: {listen: '0.0.0.0:9001'}", {"dev": True}),
+        ("", {"admin_port": 0}),
+        # What other machines reach has tickets for anybody, but no operators for all.
+        (
+            "admin: {listen: '127.0.0.1:9001'}",
+            {"dev": True, "host": "0.0.0.0", "allow_insecure_dev": True},
+        ),
     ],
 )
-def test_loopback(host: str, is_one: bool) -> None:
-    assert is_loopback(host) is is_one
+def test_without_a_key_the_admin_listener_is_refused(
+    install: Install,
+    write: Callable[[str], Path],
+    section: str,
+    options: dict[str, Any],
+) -> None:
+    with pytest.raises(
+        RunError, match=r"needs a key, gateway\.admin\.api_key"
+    ) as caught:
+        admin_of(write, section, **options)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("options", [{"dev": True}, {"dev": True, "admin_port": 0}])
+def test_development_on_loopback_needs_no_key(
+    install: Install, write: Callable[[str], Path], options: dict[str, Any]
+) -> None:
+    assert admin_of(write, "admin: {}", **options) is not None
+
+
+@pytest.mark.parametrize("key", ["short", KEY[:15], f"{KEY} ", f"{KEY}\u00e4", ""])
+def test_a_weak_key_is_refused_and_not_shown(
+    install: Install, write: Callable[[str], Path], key: str
+) -> None:
+    with pytest.raises(RunError, match="at least 16 characters of ASCII") as caught:
+        admin_of(write, f'admin: {{api_key: "{key}"}}')
+    assert caught.value.exit_code == 2
+    assert "gateway.admin.api_key: " in str(caught.value)
+    assert not key or key not in str(caught.value)

@@ -35,6 +35,7 @@ from wsprism_core.gateway.connection import Connection
 from wsprism_core.options import RunOptions
 from wsprism_core.realtime import session as realtime
 from wsprism_core.routes import Route
+from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.port import HttpRequest, HttpResponse, Transport
 from wsprism_core.transports.stream import StreamConnection
 from wsprism_core.transports.websocket import WebSocketTransport
@@ -115,7 +116,7 @@ class Probe:
     @hookimpl
     def register_transports(self, options: RunOptions) -> list[Transport]:
         # Clients may compress there, whatever the configuration says of the other.
-        deflating = WebSocketTransport(deflate=True, port=0)
+        deflating = WebSocketTransport(deflate=Deflate(min_bytes=1_000_000), port=0)
         deflating.name = "deflating"
         return [deflating]
 

@@ -19,7 +19,10 @@ async def ask(stage: Stage, request: bytes) -> Answer:
     """Send a request; return the answer, once the server has ended."""
     stream = await stage.connect_socket()
     await stream.send_raw(request)
-    raw = await stream.read_all()
+    return parse_answer(await stream.read_all())
+
+
+def parse_answer(raw: bytes) -> Answer:
     head, blank, body = raw.partition(b"\r\n\r\n")
     assert blank, raw
     status, *fields = head.decode("latin-1").split("\r\n")

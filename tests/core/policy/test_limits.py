@@ -63,7 +63,7 @@ def limiter(clock: ManualClock, **limits: int) -> HandshakeLimiter:
         "per_ip_burst": 2,
         "max_ip_entries": 3,
     }
-    return HandshakeLimiter(clock, **(defaults | limits))
+    return HandshakeLimiter(clock, **(defaults | limits))  # type: ignore[arg-type]
 
 
 def test_one_address_is_limited_and_another_is_not() -> None:

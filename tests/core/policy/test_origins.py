@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsprism_core.policy.origins import OriginPolicy
+from wsprism_core.policy.origins import OriginPolicy, is_loopback
 
 POLICY = OriginPolicy(["https://good.com", "https://*.good.com", "http://dev:8080"])
 
@@ -98,3 +98,23 @@ def test_with_development_tickets_a_configured_list_counts() -> None:
 
 def test_with_development_tickets_no_header_is_no_browser_page() -> None:
     assert OriginPolicy(None, loopback_only=True).allows([])
+
+
+@pytest.mark.parametrize(
+    ("host", "is_one"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("", False),
+    ],
+)
+def test_loopback(host: str, is_one: bool) -> None:
+    assert is_loopback(host) is is_one

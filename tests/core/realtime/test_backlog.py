@@ -42,7 +42,9 @@ class Bench:
             for one in DEFAULT_LANES
         )
         self.counters = tuple(LaneCounters() for _ in self.lanes)
-        self.backlog = Backlog(self.lanes, self.counters)
+        self.own = tuple(LaneCounters() for _ in self.lanes)
+        self.time = 0.0
+        self.backlog = Backlog(self.lanes, self.counters, self.own, lambda: self.time)
 
     def say(self, *seqs: int, room: Named = LOBBY) -> bool:
         """Queue recoverable messages of a room."""
@@ -363,6 +365,8 @@ def test_whatever_happens_nothing_is_lost_in_silence(
             messages, waits = bench.backlog.depth(index)
             assert messages <= bounds.max_messages
             assert waits <= max(bounds.max_bytes, LOST_SIZE)
+        for waiting in bench.backlog._waiting:
+            assert list(waiting.since) == list(waiting.entries)
         assert bench.backlog.waiting == sum(
             bench.backlog.depth(i)[1] for i in range(len(bench.lanes))
         )

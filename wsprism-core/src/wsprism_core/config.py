@@ -7,15 +7,24 @@ unknown or wrong key refuses to start; all of them are told at once, each with i
 from __future__ import annotations
 
 import difflib
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from wsprism_core.protocol.errors import WsPrismError
 
 __all__ = (
+    "AdminConfig",
     "Config",
     "ConfigError",
     "DeflateConfig",
@@ -41,6 +50,9 @@ Milliseconds = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Pattern = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_-]*):(\*|[A-Za-z0-9_.-]+)$")]
 HotPattern = Annotated[str, Field(pattern=r"^(\*|[0-9]{1,3}):(\*|[0-9]{1,3})$")]
+
+
+_API_KEY: Final = re.compile(r"[!-~]{16,}\Z")
 
 
 class ConfigError(WsPrismError):
@@ -89,6 +101,13 @@ class HotErrorMode(StrEnum):
     SILENT = "silent"
 
 
+def _with_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080")
+    return value
+
+
 class HandshakeLimit(_Section):
     """How many connections may be tried a second."""
 
@@ -114,6 +133,25 @@ class LaneBounds(_Section):
     max_bytes: Positive | None = None
     max_messages: Positive | None = None
     max_message_bytes: Positive | None = None
+
+
+class AdminConfig(_Section):
+    """Where operators look into the gateway, and with which key."""
+
+    listen: str = "127.0.0.1:8081"
+    api_key: SecretStr | None = None
+
+    _has_a_port = field_validator("listen")(_with_port)
+
+    @field_validator("api_key")
+    @classmethod
+    def _is_strong(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _API_KEY.match(value.get_secret_value()):
+            raise ValueError(
+                "must be at least 16 characters of ASCII without spaces, such as "
+                "`openssl rand -hex 24` prints"
+            )
+        return value
 
 
 class GatewayConfig(_Section):
@@ -143,16 +181,13 @@ class GatewayConfig(_Section):
     min_write_bytes_per_s: Annotated[int, Field(ge=0)] = 1_024
     lanes: dict[str, LaneBounds] = Field(default_factory=dict)
     deflate: DeflateConfig = DeflateConfig()
+    slow_handler_ms: Milliseconds = 250
+    full_gc_interval_ms: Milliseconds = 0
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
+    admin: AdminConfig | None = None
 
-    @field_validator("listen")
-    @classmethod
-    def _has_a_port(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080")
-        return value
+    _has_a_port = field_validator("listen")(_with_port)
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -47,6 +47,11 @@ class Metrics:
         closes: Sessions ended, by close code.
         plugin_failures: Exceptions of plugins, by plugin and hook.
         plugin_counts: Counters that manifests declared, by name.
+        slow_handlers: Times that the event loop was kept for too long, by plugin, hook
+            and service; `none` where no plugin was seen to do it.
+        admin_requests: Requests to the admin listener, by status.
+        recorded_bytes: What a recording has written.
+        recordings_stopped: Recordings that ended before the gateway, by reason.
     """
 
     def __init__(self) -> None:
@@ -58,6 +63,10 @@ class Metrics:
         self.closes: Counter[int | str] = Counter()
         self.plugin_failures: Counter[tuple[str, str]] = Counter()
         self.plugin_counts: Counter[str] = Counter()
+        self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
+        self.admin_requests: Counter[int] = Counter()
+        self.recorded_bytes = 0
+        self.recordings_stopped: Counter[str] = Counter()
 
     def messages_of(self, tenant: str, svc: str, form: str) -> Tally:
         """Return where messages of one service are counted.
@@ -91,6 +100,10 @@ class Readings:
         insecure: Switches that make the gateway less safe, and whether they are on.
         spent_limits: By tenant, users who left and have not all of their rate limit
             back yet.
+        lag: How many ticks of the event loop were at most so late, by the bound in
+            seconds, growing up to the last, `+Inf`; and how late all were together.
+        pauses: Per generation of the garbage collector: how many pauses, how long all
+            were together and how long the longest, in seconds.
     """
 
     def __init__(
@@ -101,12 +114,16 @@ class Readings:
         lanes: Callable[[], dict[str, tuple[int, int, int, int, int]]],
         insecure: Callable[[], dict[str, bool]],
         spent_limits: Callable[[], dict[str, int]],
+        lag: Callable[[], tuple[list[tuple[str, int]], float]],
+        pauses: Callable[[], dict[str, tuple[int, float, float]]],
     ) -> None:
         self.sessions = sessions
         self.rooms = rooms
         self.lanes = lanes
         self.insecure = insecure
         self.spent_limits = spent_limits
+        self.lag = lag
+        self.pauses = pauses
 
 
 def render(metrics: Metrics, readings: Readings) -> tuple[bytes, str]:
@@ -125,7 +142,12 @@ def render(metrics: Metrics, readings: Readings) -> tuple[bytes, str]:
 
 
 def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
-    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.metrics_core import (
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+        SummaryMetricFamily,
+    )
 
     def counter(
         name: str, help: str, labels: list[str], values: dict[Any, int]
@@ -179,6 +201,27 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
     yield counter(
         "plugin_events", "Counted by plugins", ["counter"], metrics.plugin_counts
     )
+    yield counter(
+        "slow_handlers",
+        "Times that the event loop was kept for too long",
+        ["plugin", "hook", "svc"],
+        metrics.slow_handlers,
+    )
+    yield counter(
+        "admin_requests",
+        "Requests to the admin listener",
+        ["status"],
+        metrics.admin_requests,
+    )
+    yield counter(
+        "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}
+    )
+    yield counter(
+        "recordings_stopped",
+        "Recordings that ended before the gateway",
+        ["reason"],
+        metrics.recordings_stopped,
+    )
     lanes = readings.lanes()
     for place, (name, help) in enumerate(
         (
@@ -200,3 +243,26 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         readings.spent_limits(),
     )
     yield gauge("insecure", "Switches that are on", ["switch"], readings.insecure())
+    buckets, total = readings.lag()
+    yield HistogramMetricFamily(
+        "wsprism_loop_lag_seconds",
+        "How late the event loop was",
+        buckets=buckets,
+        sum_value=total,
+    )
+    pauses = SummaryMetricFamily(
+        "wsprism_gc_pause_seconds",
+        "Pauses of the garbage collector",
+        labels=["generation"],
+    )
+    longest = {}
+    for generation, (count, seconds, most) in readings.pauses().items():
+        pauses.add_metric([generation], count, seconds)
+        longest[generation] = most
+    yield pauses
+    yield gauge(
+        "gc_pause_max_seconds",
+        "The longest pause of the garbage collector",
+        ["generation"],
+        longest,
+    )

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
+import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from wsprism_core import logs
 from wsprism_core.clock import LoopClock
-from wsprism_core.config import Config, DeflateConfig, load_config, out_of_the_box
+from wsprism_core.collector import Collector
+from wsprism_core.config import (
+    AdminConfig,
+    Config,
+    DeflateConfig,
+    GatewayConfig,
+    load_config,
+    out_of_the_box,
+)
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway import Gateway
+from wsprism_core.gateway.admin import AdminGuard, AdminListener
 from wsprism_core.logs import EventLog
 from wsprism_core.options import RunOptions
 from wsprism_core.plugins import PluginSet
+from wsprism_core.policy.origins import is_loopback
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
+from wsprism_core.recording.recorder import Recorder
 from wsprism_core.signals import StopSignals, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.deflate import Deflate
+from wsprism_core.transports.plain import HttpTransport
 from wsprism_core.transports.port import Host, Transport
 from wsprism_core.transports.tcp import TcpTransport
 from wsprism_core.transports.websocket import WebSocketTransport
 
-__all__ = ("Prepared", "RunError", "is_loopback", "prepare", "serve", "summary")
+__all__ = ("AdminAddress", "Prepared", "RunError", "prepare", "serve", "summary")
 
 _log = EventLog("runner")
 
@@ -55,6 +67,23 @@ class RunError(WsPrismError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdminAddress:
+    """Where operators look into a gateway.
+
+    Args:
+        host: A name or an address, without brackets.
+        port: 0 takes a free one.
+        guard: Who is an operator.
+        optional: Whether the gateway runs without it where the port is taken.
+    """
+
+    host: str
+    port: int
+    guard: AdminGuard
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A gateway that may be started: everything that can be checked before is checked.
 
@@ -65,6 +94,7 @@ class Prepared:
         host: Where to listen: a name or an address, without brackets.
         port: Where to listen; 0 takes a free one.
         development: Whether development tickets are good.
+        admin: Where operators look in; None is nowhere.
         alarm: What must be said loudly at the start; empty where nothing must.
         warnings: What should be said at the start, one line each.
     """
@@ -75,6 +105,7 @@ class Prepared:
     host: str
     port: int
     development: bool
+    admin: AdminAddress | None
     alarm: str
     warnings: tuple[str, ...]
 
@@ -83,8 +114,8 @@ def prepare(options: RunOptions) -> Prepared:
     """Set up the logs, read the configuration and load the plugins.
 
     Raises:
-        RunError: The configuration cannot be used, a plugin cannot be had, or
-            development tickets would be good for other machines.
+        RunError: The configuration cannot be used, a plugin cannot be had, development
+            tickets would be good for other machines, or anybody could be an operator.
     """
     logs.configure(options.log_level, as_json=options.log_json)
     try:
@@ -107,6 +138,7 @@ def prepare(options: RunOptions) -> Prepared:
         host=host,
         port=int(port) if options.port is None else options.port,
         development=development,
+        admin=_admin(config.gateway, options, host, development=development),
         alarm=alarm,
         warnings=(*_idle_patterns(config, plugins), *_closed(config, plugins, options)),
     )
@@ -138,20 +170,14 @@ def summary(prepared: Prepared, gateway: Gateway) -> tuple[tuple[str, str], ...]
         f"{info.name} {info.version or ''}".rstrip() for info in prepared.plugins.loaded
     ]
     tenants = [tenant.id for tenant in prepared.config.tenants]
+    recording = prepared.options.record
     return (
         *(("listening", address) for address in _addresses(gateway)),
+        *(() if gateway.admin is None else (("admin", _admin_place(gateway.admin)),)),
         ("plugins", ", ".join(plugins) or "none"),
         ("tenants", ", ".join(tenants)),
+        *((("recording", str(recording)),) if recording is not None else ()),
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nothing but this machine reaches an address or name."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        # Any other name may mean any address; this one may not (RFC 6761, 6.3).
-        return host.lower() == "localhost"
 
 
 # ------------------------------------------------------------------------ checking
@@ -163,6 +189,40 @@ def _insecure(host: str) -> RunError:
         f" only, and {host} is none: listen on 127.0.0.1, run a --config FILE without"
         " --dev, or insist with --allow-insecure-dev",
         exit_code=2,
+    )
+
+
+def _admin(
+    settings: GatewayConfig, options: RunOptions, host: str, *, development: bool
+) -> AdminAddress | None:
+    """Return where operators look in.
+
+    Without a file they do so on the usual port, where it is free: a second gateway runs
+    all the same.
+
+    Raises:
+        RunError: No key is given, and more than this machine would be let in.
+    """
+    section = settings.admin
+    optional = section is None and options.admin_port is None
+    if optional and (options.config is not None or not is_loopback(host)):
+        return None
+    section = section or AdminConfig()
+    address, _, port = section.listen.rpartition(":")
+    address = address.removeprefix("[").removesuffix("]")
+    key = None if section.api_key is None else section.api_key.get_secret_value()
+    if key is None and not (development and is_loopback(host) and is_loopback(address)):
+        raise RunError(
+            "the admin listener needs a key, gateway.admin.api_key in the configuration"
+            " file; it does without where development tickets are on and nothing is"
+            " open to other machines",
+            exit_code=2,
+        )
+    return AdminAddress(
+        host=address,
+        port=int(port) if options.admin_port is None else options.admin_port,
+        guard=AdminGuard(key),
+        optional=optional,
     )
 
 
@@ -203,8 +263,12 @@ def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator
 
 
 async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) -> int:
-    with StopSignals() as signals:
-        gateway = _assemble(prepared)
+    with StopSignals() as signals, _recording(prepared) as recorder:
+        gateway = _assemble(prepared, recorder)
+        collector = Collector(
+            LoopClock(asyncio.get_running_loop()),
+            full=prepared.config.gateway.full_gc_interval_ms / 1000,
+        )
         if not await unless(signals.stop, _start(gateway)):
             return 0
         try:
@@ -214,18 +278,56 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
                     _log.warning("check_this", text=text)
             if started is not None:
                 started(gateway)
-            # What lives now lives to the end: no collection need look at it again.
-            gc.collect()
-            gc.freeze()
+            collector.start()
+            gateway.watch()
             await signals.stop.wait()
             await unless(signals.hurry, gateway.drain())
         finally:
             await gateway.stop()
-            gc.unfreeze()
+            collector.stop()
     return 0
 
 
-def _assemble(prepared: Prepared) -> Gateway:
+@contextmanager
+def _recording(prepared: Prepared) -> Iterator[Recorder | None]:
+    """Record for as long as it lasts, where that was asked for.
+
+    Raises:
+        RunError: The file is there already, or cannot be made.
+    """
+    path = prepared.options.record
+    if path is None:
+        yield None
+        return
+    try:
+        # Whoever may read it reads what clients say.
+        file = open(path, "xb", buffering=0, opener=_private)
+    except FileExistsError:
+        text = f"{path} is there already: record into a new file"
+        raise RunError(text, exit_code=2) from None
+    except OSError as error:
+        text = f"cannot record into {path}: {error.strerror}"
+        raise RunError(text, exit_code=2) from error
+    options = prepared.options
+    recorder = Recorder(
+        prepared.config, prepared.plugins, has_file=options.config is not None
+    )
+    recorder.open(file, max_bytes=options.record_max_bytes)
+    try:
+        yield recorder
+    except RunError:
+        recorder.close()
+        path.unlink()
+        raise
+    finally:
+        recorder.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
     options, host = prepared.options, prepared.host
     settings = prepared.config.gateway
     bounds = InboundBounds(
@@ -251,13 +353,23 @@ def _assemble(prepared: Prepared) -> Gateway:
             transports += register_transports(options) or ()
         except Exception as error:
             raise _failed(f"plugin {plugin!r}: register_transports", error) from error
+    admin = None
+    if (place := prepared.admin) is not None:
+        http = HttpTransport(place.host, place.port)
+        listener = _Listener(
+            http, place.host, place.port, "--admin-port", optional=place.optional
+        )
+        admin = AdminListener(listener, place.guard)
     try:
         return Gateway(
             prepared.config,
             prepared.plugins,
-            LoopClock(asyncio.get_running_loop()),
+            recorder.clock if recorder else LoopClock(asyncio.get_running_loop()),
             transports=transports,
             development=prepared.development,
+            admin=admin,
+            chance=recorder.chance if recorder else None,
+            boundary=recorder,
         )
     except WsPrismError as error:
         raise RunError(str(error), exit_code=2) from error
@@ -275,6 +387,14 @@ def _addresses(gateway: Gateway) -> list[str]:
         one.address + WEBSOCKET_PATH if one.name == "websocket" else one.address
         for one in gateway.transports
     ]
+
+
+def _admin_place(admin: AdminListener) -> str:
+    """Return where operators look in, or why they don't."""
+    transport = admin.transport
+    if isinstance(transport, _Listener) and transport.absence:
+        return f"not there: {transport.absence}"
+    return transport.address
 
 
 async def _start(gateway: Gateway) -> None:
@@ -313,11 +433,25 @@ class _Listener:
         host: Where.
         port: Where.
         flag: The option that chooses another port.
+        optional: Whether a port that is taken is no error.
+
+    Attributes:
+        absence: Why it does not listen, where it does not.
     """
 
-    def __init__(self, transport: Transport, host: str, port: int, flag: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        host: str,
+        port: int,
+        flag: str,
+        *,
+        optional: bool = False,
+    ) -> None:
         self._transport = transport
         self._where = host, port, flag
+        self._optional = optional
+        self.absence = ""
         self.name = transport.name
         self.address = ""
         self.stop_accepting = transport.stop_accepting
@@ -333,6 +467,10 @@ class _Listener:
             await self._transport.start(host)
         except OSError as error:
             text = _cannot_listen(*self._where, error)
+            if self._optional and error.errno == errno.EADDRINUSE:
+                self.absence = text
+                _log.info("not_listening", reason=text)
+                return
             raise RunError(text, exit_code=1) from error
         self.address = self._transport.address
 

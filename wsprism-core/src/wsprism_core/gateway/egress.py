@@ -278,6 +278,7 @@ class Egress:
             envelope,
             hot,
         )
+        room.published += 1
         exclude = publication.exclude
         self._delivery.broadcast(
             room.audience,

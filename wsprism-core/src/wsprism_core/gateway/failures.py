@@ -45,7 +45,7 @@ class Failures:
             self._log.error("plugin_failed", plugin=plugin, hook=hook, error=kind)
         else:
             self._log.error("plugin_failed", plugin=plugin, hook=hook, exc=error)
-        # It is told whole; the frames that hold it are freed without the collector.
+        # A frame that keeps it is held by it: without the collector neither would go.
         error.__traceback__ = None
 
     def guard(

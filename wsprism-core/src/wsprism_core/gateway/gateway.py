@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -12,7 +12,9 @@ from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.backplane.port import Backplane
 from wsprism_core.config import Config, ConfigError, GatewayConfig, describe
 from wsprism_core.dispatch import compile_each
+from wsprism_core.gateway.admin import AdminHost, AdminListener
 from wsprism_core.gateway.admission import Admission
+from wsprism_core.gateway.boundary import Boundary
 from wsprism_core.gateway.builtin import Builtin
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.checks import compile_checks
@@ -25,12 +27,15 @@ from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.host import GatewayHost
 from wsprism_core.gateway.http import HttpRoutes, RouteError
 from wsprism_core.gateway.ingress import Ingress
+from wsprism_core.gateway.inspector import Inspector
+from wsprism_core.gateway.monitor import Monitor
 from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
 from wsprism_core.gateway.recovery import RecoveryBounds
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
+from wsprism_core.gateway.watchdog import owners_of
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, Readings, render
 from wsprism_core.plugins import PluginError, PluginSet
@@ -65,10 +70,15 @@ class Gateway:
         transports: What it listens with.
         backplane: What carries rooms between gateways; None keeps them in memory.
         development: Whether development tickets (`dev:ann`) are good.
-        chance: Where epochs and jitter come from; a seeded one makes runs repeat.
+        admin: Where operators are let in; None is nowhere.
+        chance: Where epochs, jitter and the plugins' chance come from; a seeded one
+            makes runs repeat.
+        boundary: What comes in from outside passes it; None lets it through.
 
     Attributes:
         host: The gateway as transports see it.
+        inspector: What waits for whom.
+        admin: Where operators are let in; None is nowhere.
         metrics: What it has counted.
         sessions: Who is there.
         rooms: Where they are.
@@ -90,8 +100,11 @@ class Gateway:
         backplane: Backplane | None = None,
         development: bool = False,
         chance: random.Random | None = None,
+        admin: AdminListener | None = None,
+        boundary: Boundary | None = None,
     ) -> None:
         settings = config.gateway
+        boundary = boundary or Boundary()
         chance = chance if chance is not None else random.SystemRandom()
         self.config = config
         self.plugins = plugins
@@ -143,7 +156,7 @@ class Gateway:
                 settings.max_recover_messages, settings.max_recover_bytes
             ),
         )
-        trace_ids = _TraceIds(chance)
+        trace_ids = boundary.trace_ids(_TraceIds(chance))
         self._desk = SessionDesk(
             sessions=self.sessions,
             rooms=desk,
@@ -151,6 +164,7 @@ class Gateway:
             egress=egress,
             hooks=hooks,
             metrics=self.metrics,
+            clock=clock,
             new_trace_id=trace_ids,
             ping_interval=settings.ping_interval_ms / 1000,
             service_ids=catalog.service_ids,
@@ -190,6 +204,7 @@ class Gateway:
         )
         parts = ConnectionParts(
             admission=self._admission,
+            authenticate=boundary.authenticate(self._admission.authenticate),
             desk=self._desk,
             ingress=ingress,
             catalog=catalog,
@@ -216,26 +231,48 @@ class Gateway:
             routes=_plugin_routes(plugins),
             failures=failures,
         )
+        timeouts = TransportTimeouts(
+            handshake=settings.handshake_timeout_ms / 1000,
+            message=settings.message_timeout_ms / 1000,
+            close=settings.close_timeout_ms / 1000,
+        )
         self.host: Host = GatewayHost(
             parts,
+            boundary.connect(parts, tenants),
+            boundary.deadlines(self._wheel.after),
             http,
-            TransportTimeouts(
-                handshake=settings.handshake_timeout_ms / 1000,
-                message=settings.message_timeout_ms / 1000,
-                close=settings.close_timeout_ms / 1000,
-            ),
+            timeouts,
         )
+        self._monitor = Monitor(
+            clock, self.metrics, self._totals, slow=settings.slow_handler_ms / 1000
+        )
+        self.inspector = Inspector(
+            sessions=self.sessions,
+            rooms=self.rooms,
+            delivery=self.delivery,
+            metrics=self.metrics,
+            clock=clock,
+            monitor=self._monitor,
+        )
+        self.admin = admin
+        self._admin_host: Host | None = None
+        if admin is not None:
+            self._admin_host = AdminHost(
+                self.inspector, admin.guard, self.metrics, timeouts, self._wheel
+            )
         self._configs = _plugin_configs(config, plugins)
         self._api_parts = ApiParts(
             clock=clock,
-            egress=egress,
             routes=routes,
             tenants=tenants,
             sessions=self.sessions,
             rooms=self.rooms,
             metrics=self.metrics,
             failures=failures,
+            perform=boundary.perform(egress.perform),
+            random=boundary.random(_randoms(chance)),
             spawn=self._tasks.spawn,
+            spawns=boundary.spawns,
         )
         self._apis: dict[str, PluginGateway] = {}
         # Plugins that have begun, and so are to be ended.
@@ -249,6 +286,8 @@ class Gateway:
             grace=settings.drain_grace_ms / 1000,
             chance=chance,
         )
+        self._begin_drain = boundary.drain(self._drain.begin)
+        self._started = boundary.started
 
     async def start(self) -> None:
         """Start the plugins, then listen.
@@ -270,16 +309,29 @@ class Gateway:
             # Those that had nothing to begin.
             self._begun.update(info.name for info in self.plugins.loaded)
             self._wheel.start()
+            self._started()
             for transport in self.transports:
                 await transport.start(self.host)
                 self._log.info("listening", address=transport.address)
+            if self.admin is not None and self._admin_host is not None:
+                await self.admin.transport.start(self._admin_host)
+                if address := self.admin.transport.address:
+                    self._log.info("listening", address=address)
         except BaseException:
             await self.stop()
             raise
 
+    def watch(self) -> None:
+        """Measure the event loop, and name who blocks it, until the gateway stops.
+
+        It takes a timer and a thread, and means nothing in virtual time.
+        """
+        self._monitor.start(owners_of(self.plugins))
+
     async def drain(self) -> None:
         """Let nobody new in and close every session, over the configured grace."""
-        await self._drain.run()
+        self._begin_drain()
+        await self._drain.finished()
 
     async def stop(self) -> None:
         """Close what is left, stop the plugins in reverse order, and end.
@@ -287,9 +339,12 @@ class Gateway:
         A plugin whose `on_start` raised or was never reached is not stopped.
         """
         self._admission.draining = True
+        if self.admin is not None:
+            await self.admin.transport.stop()
         for transport in self.transports:
             await transport.stop()
         self._wheel.stop()
+        self._monitor.stop()
         stops = compile_each(self.plugins.hook("on_stop"))
         for plugin, stop in reversed(stops.items()):
             if plugin not in self._begun:
@@ -317,6 +372,11 @@ class Gateway:
     def _slow_consumer(self, session: Any) -> None:
         self._desk.cut_slow_consumer(session)
 
+    def _totals(self) -> tuple[int, list[int]]:
+        """Return the messages received, and those sent on each lane."""
+        sent = [counted.messages_out for counted in self.delivery.counters]
+        return sum(self.metrics.messages.values()), sent
+
     def _render_metrics(self) -> tuple[bytes, str]:
         readings = Readings(
             sessions=lambda: dict(self.sessions.per_tenant()),
@@ -337,6 +397,11 @@ class Gateway:
             spent_limits=lambda: {
                 tenant.id: tenant.spent_limits for tenant in self._tenants.values()
             },
+            lag=self._monitor.lag_histogram,
+            pauses=lambda: {
+                str(one.generation): (one.count, one.total_s, one.max_s)
+                for one in self._monitor.gc()
+            },
         )
         return render(self.metrics, readings)
 
@@ -351,6 +416,12 @@ class _TraceIds:
     def __call__(self) -> str:
         self._count += 1
         return f"{self._node}-{self._count:x}"
+
+
+def _randoms(chance: random.Random) -> Callable[[str], random.Random]:
+    """Return what gives each plugin, by its name, a chance of its own."""
+    seed = chance.getrandbits(128)
+    return lambda plugin: random.Random(f"{seed:x}/{plugin}")
 
 
 def _bound_lanes(lanes: tuple[Lane, ...], settings: GatewayConfig) -> tuple[Lane, ...]:

@@ -19,7 +19,7 @@ from wsprism_core.gateway.tasks import being_cancelled
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 
-__all__ = ("MAX_BYTES", "HandlerQueues", "Job", "Start")
+__all__ = ("MAX_BYTES", "Finish", "HandlerQueues", "Job", "Start")
 
 #: How much one session's handlers may hold before its reading pauses, in bytes.
 MAX_BYTES = 1024 * 1024
@@ -116,7 +116,7 @@ class HandlerQueues:
         """
         if svc not in self._tasks:
             self._waiting[svc] = OrderedDict()
-            self._tasks[svc] = asyncio.ensure_future(self._work(svc, job))
+            self._tasks[svc] = asyncio.ensure_future(self.work(svc, job))
             self._hold(job.size)
             return
         waiting = self._waiting[svc]
@@ -147,7 +147,8 @@ class HandlerQueues:
         for task in tasks.values():
             task.cancel()
 
-    async def _work(self, svc: str, first: Job) -> None:
+    async def work(self, svc: str, first: Job) -> None:
+        """Run the jobs of one service until none waits, the first one first."""
         waiting = self._waiting[svc]
         await self._do(first)
         while waiting:

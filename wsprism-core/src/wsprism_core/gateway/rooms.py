@@ -162,6 +162,8 @@ class RoomDesk:
         if room.is_empty and self._rooms.get(room.tenant, room.name) is room:
             self._rooms.remove(room)
             room.channel.close()
+            # The channel knows the room; apart, both are freed without the collector.
+            del room.channel
 
     def _check_limits(self, session: Session, name: str) -> None:
         limits = self._tenants[session.tenant].limits

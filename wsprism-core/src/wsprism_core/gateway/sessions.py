@@ -12,6 +12,7 @@ from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, close_label
 from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.session import Session, SessionRegistry
 
@@ -31,6 +32,7 @@ class SessionDesk:
         egress: What sends the core's own messages.
         hooks: The plugins' event hooks.
         metrics: Where ends are counted.
+        clock: Time.
         new_trace_id: Returns an id for support and logs.
         ping_interval: Seconds between pings, told to clients.
         service_ids: Every service with its id for hot frames, told to clients.
@@ -48,6 +50,7 @@ class SessionDesk:
         egress: Egress,
         hooks: EventHooks,
         metrics: Metrics,
+        clock: Clock,
         new_trace_id: Callable[[], str],
         ping_interval: float,
         service_ids: dict[str, int | None],
@@ -58,6 +61,7 @@ class SessionDesk:
         self.egress = egress
         self._hooks = hooks
         self._metrics = metrics
+        self._clock = clock
         self._new_trace_id = new_trace_id
         self._ping_ms = round(ping_interval * 1000)
         self._service_ids = service_ids
@@ -85,6 +89,7 @@ class SessionDesk:
             identity.tenant,
             connection.link,
             self._delivery.outbox(),
+            opened=self._clock.now(),
         )
         self._sessions.add(session)
         self._connections[session.id] = connection

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final
 
-__all__ = ("OriginPolicy",)
+__all__ = ("OriginPolicy", "is_loopback")
 
 #: Origins of this machine (RFC 6761, 6.3, and the loopback addresses), on any port.
 _LOOPBACK: Final = re.compile(
     r"https?://(([a-z0-9-]+\.)*localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?\Z"
 )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nothing but this machine reaches an address or name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        # Any other name may mean any address; this one may not (RFC 6761, 6.3).
+        return host.lower() == "localhost"
 
 
 class OriginPolicy:

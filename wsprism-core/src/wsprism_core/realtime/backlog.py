@@ -12,7 +12,7 @@ each 64 KiB sent above it, so that nothing starves.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 from wsprism_core.protocol.envelope import outbound
@@ -152,10 +152,21 @@ class _LaneBacklog:
     and drops one from the middle, each at the same small cost.
     """
 
-    __slots__ = ("bytes", "entries", "latest", "lost", "pulls", "rooms", "volatile")
+    __slots__ = (
+        "bytes",
+        "entries",
+        "latest",
+        "lost",
+        "pulls",
+        "rooms",
+        "since",
+        "volatile",
+    )
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
+        # When each took its place; what replaces it waits from then, too.
+        self.since: dict[int, float] = {}
         self.bytes = 0
         self.latest: dict[Hashable, int] = {}
         self.volatile: deque[int] = deque()
@@ -171,16 +182,40 @@ class Backlog:
     Args:
         lanes: The gateway's lanes, in order.
         counters: One per lane, shared by all sessions.
+        own: One per lane, of this session alone.
+        now: Time, in seconds.
 
     Attributes:
+        began: When the socket was full first.
+        took: When the socket took bytes last, or else `began`.
         waiting: Bytes in all lanes together.
     """
 
-    __slots__ = ("_counters", "_credit", "_lanes", "_serial", "_waiting", "waiting")
+    __slots__ = (
+        "_counters",
+        "_credit",
+        "_lanes",
+        "_now",
+        "_own",
+        "_serial",
+        "_waiting",
+        "began",
+        "took",
+        "waiting",
+    )
 
-    def __init__(self, lanes: Sequence[Lane], counters: Sequence[LaneCounters]) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        counters: Sequence[LaneCounters],
+        own: Sequence[LaneCounters],
+        now: Callable[[], float],
+    ) -> None:
         self._lanes = lanes
         self._counters = counters
+        self._own = own
+        self._now = now
+        self.began = self.took = now()
         self._waiting = [_LaneBacklog() for _ in lanes]
         self._credit = [0] * len(lanes)
         self._serial = 0
@@ -193,6 +228,11 @@ class Backlog:
         """Return how much waits in a lane: messages and bytes."""
         waiting = self._waiting[lane]
         return len(waiting.entries), waiting.bytes
+
+    def waits_since(self, lane: int) -> float | None:
+        """Return since when what is sent next of a lane waits; None if nothing does."""
+        since = self._waiting[lane].since
+        return since[next(iter(since))] if since else None
 
     def add(self, form: Form) -> bool:
         """Queue a form.
@@ -213,6 +253,7 @@ class Backlog:
                 lane.entries[serial] = form
                 self._grow(lane, form.size - elder.size)
                 self._counters[index].conflated += 1
+                self._own[index].conflated += 1
                 return self._hold_bounds(index, message)
             lane.latest[slot] = self._serial
         elif message.delivery is VOLATILE:
@@ -220,6 +261,7 @@ class Backlog:
         elif message.seq is not None:
             lane.rooms.setdefault(message.room, {})[self._serial] = None
         lane.entries[self._serial] = form
+        lane.since[self._serial] = self._now()
         self._serial += 1
         self._grow(lane, form.size)
         return self._hold_bounds(index, message)
@@ -231,6 +273,7 @@ class Backlog:
         if slot not in lane.pulls:
             lane.pulls[slot] = self._serial
             lane.entries[self._serial] = pull
+            lane.since[self._serial] = self._now()
             self._serial += 1
 
     def take(self, limit: int, wire: Wire, reader: Any) -> bytes:
@@ -241,6 +284,7 @@ class Backlog:
             wire: Which bytes the session wants.
             reader: The session, for what is pulled.
         """
+        self.took = self._now()
         taken: list[bytes] = []
         size = 0
         while size < limit and (index := self._next_lane()) is not None:
@@ -335,6 +379,7 @@ class Backlog:
         entry = lane.entries[serial]
         assert isinstance(entry, Form)
         self._counters[index].dropped += 1
+        self._own[index].dropped += 1
         self._replace_by_lost(index, [serial])
         return True
 
@@ -350,6 +395,7 @@ class Backlog:
         victim = room if room in rooms else max(rooms, key=lambda one: len(rooms[one]))
         serials = list(rooms[victim])
         self._counters[index].lost += len(serials)
+        self._own[index].lost += len(serials)
         self._replace_by_lost(index, serials)
         return True
 
@@ -392,6 +438,7 @@ class Backlog:
         """Take an entry out, and everything that is known of it."""
         lane = self._waiting[index]
         entry = lane.entries.pop(serial)
+        del lane.since[serial]
         self._forget(lane, serial, entry)
         if isinstance(entry, Form):
             self._grow(lane, -entry.size)

@@ -96,7 +96,7 @@ class DeliveryEngine:
 
     def outbox(self) -> Outbox:
         """Return a new, empty outbox."""
-        return Outbox(self.lanes, self.counters)
+        return Outbox(self.lanes, self.counters, self._clock.now)
 
     def post(self, session: Session, message: Outgoing) -> None:
         """Queue a message for one session.

@@ -8,7 +8,7 @@ apply.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -27,6 +27,10 @@ POSTED_LIMIT: Final = 256 * 1024
 WRITE_CHUNK: Final = 64 * 1024
 #: The same for a session that has stalled, so that what waits stays in the lanes.
 STALLED_WRITE_CHUNK: Final = 16 * 1024
+
+
+def _timeless() -> float:
+    return 0.0
 
 
 class OutboxState(IntEnum):
@@ -63,8 +67,10 @@ class Outbox:
     Args:
         lanes: The gateway's lanes, in order.
         counters: One per lane, shared by all sessions.
+        now: Time, in seconds; without it nothing that waits grows old.
 
     Attributes:
+        own: One per lane, of this session alone; None until its socket was full.
         queues: One list of forms per lane, oldest first: what this turn posted.
         posted: How many bytes those are.
         handed: Bytes that were handed over while the socket was full or had been.
@@ -75,25 +81,39 @@ class Outbox:
     __slots__ = (
         "_backlog",
         "_counters",
+        "_now",
         "_pulls",
         "handed",
         "lanes",
+        "own",
         "posted",
         "queues",
         "shared",
         "state",
     )
 
-    def __init__(self, lanes: Sequence[Lane], counters: Sequence[LaneCounters]) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        counters: Sequence[LaneCounters],
+        now: Callable[[], float] = _timeless,
+    ) -> None:
         self.lanes = lanes
         self.queues: list[list[Form]] = [[] for _ in lanes]
         self.posted = 0
         self.handed = 0
         self.shared: Audience | None = None
         self.state: OutboxState = CLEAN
+        self.own: Sequence[LaneCounters] | None = None
         self._counters = counters
+        self._now = now
         self._backlog: Backlog | None = None
         self._pulls: list[tuple[int, Pull]] = []
+
+    @property
+    def backlog(self) -> Backlog | None:
+        """What waits since the socket was full; None where it takes everything."""
+        return self._backlog
 
     @property
     def waiting(self) -> int:
@@ -212,7 +232,9 @@ class Outbox:
     def _retreat(self) -> bool:
         """Queue in the backlog what this turn posted, under the delivery classes."""
         if self._backlog is None:
-            self._backlog = Backlog(self.lanes, self._counters)
+            if self.own is None:
+                self.own = tuple(LaneCounters() for _ in self.lanes)
+            self._backlog = Backlog(self.lanes, self._counters, self.own, self._now)
         backlog = self._backlog
         left, self.queues = self.queues, [[] for _ in self.lanes]
         self.posted = 0

@@ -49,6 +49,7 @@ class Room:
 
     Attributes:
         channel: The room as all gateways together see it.
+        published: Messages and frames that were sent to its members here.
         audience: Its sessions by wire, so that a broadcast is encoded once for each.
         presence: Changes that the members have not been told yet.
     """
@@ -64,6 +65,7 @@ class Room:
         "name",
         "presence",
         "presence_due",
+        "published",
         "tenant",
     )
 
@@ -79,6 +81,7 @@ class Room:
         self.audience: dict[Wire, Audience] = {}
         self.presence = PresenceBatch()
         self.presence_due = False
+        self.published = 0
         self._members: dict[int, Membership] = {}
         self._quiet: dict[Session, Membership] = {}
         self._users: dict[str, int] = {}
@@ -90,6 +93,11 @@ class Room:
     def is_empty(self) -> bool:
         """Whether no session is in it, quiet ones counted."""
         return not self.audience
+
+    @property
+    def size(self) -> int:
+        """How many memberships are on this gateway, quiet ones not counted."""
+        return len(self._members)
 
     @property
     def users(self) -> int:

@@ -38,6 +38,7 @@ class Session:
         tenant: The tenant's id.
         link: Its connection.
         outbox: What waits for it.
+        opened: When it began, in seconds of the gateway's clock.
 
     Attributes:
         memberships: By room name, in the order of joining.
@@ -54,6 +55,7 @@ class Session:
         "link",
         "memberships",
         "newest",
+        "opened",
         "outbox",
         "tenant",
         "user",
@@ -61,9 +63,16 @@ class Session:
     )
 
     def __init__(
-        self, id: str, user: str, tenant: str, link: SessionLink, outbox: Outbox
+        self,
+        id: str,
+        user: str,
+        tenant: str,
+        link: SessionLink,
+        outbox: Outbox,
+        opened: float = 0.0,
     ) -> None:
         self.id = id
+        self.opened = opened
         self.user = user
         self.tenant = tenant
         self.link = link

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from wsprism_core.protocol.layout import WEBSOCKET_PATH, CloseCode
@@ -13,23 +12,9 @@ from wsprism_core.transports.handshake import (
     connect_request,
     read_handshake,
 )
-from wsprism_core.transports.http import (
-    Head,
-    HeadReader,
-    Rejected,
-    check_bounds,
-    encode_response,
-    parse_head,
-    parse_query,
-    refusal_response,
-)
-from wsprism_core.transports.port import (
-    Grant,
-    HttpRequest,
-    HttpResponse,
-    Refusal,
-)
-from wsprism_core.transports.stream import StreamConnection
+from wsprism_core.transports.http import Head, Rejected, check_bounds, parse_head
+from wsprism_core.transports.plain import HttpDoor
+from wsprism_core.transports.port import Grant, Refusal
 
 if TYPE_CHECKING:
     from websockets.http11 import Request
@@ -42,30 +27,22 @@ __all__ = ("Door",)
 _HANDSHAKE: Final = f"GET {WEBSOCKET_PATH}".encode()
 
 
-class Door(StreamConnection):
+class Door(HttpDoor):
     """Reads one request head, and what is asked in it decides.
 
-    The deadline runs from accept and no byte moves it: in time the request is there and
-    answered, or the socket is cut. A plain request gets one answer and is closed; a
-    WebSocket handshake is handed to a `WebSocketLink`, and the door is gone.
+    A plain request gets one answer and is closed; a WebSocket handshake is handed to a
+    `WebSocketLink` within the deadline, and the door is gone.
     """
 
-    __slots__ = ("_answered", "_reader", "_rest", "_undecided")
+    __slots__ = ("_rest", "_undecided")
 
     _home: WebSocketTransport
 
     def __init__(self, home: WebSocketTransport) -> None:
         super().__init__(home)
-        self._reader = HeadReader()
-        self._answered = False
         # The handshake that the host thinks about, and what came behind it.
         self._undecided: tuple[FrameParser, bytes] | None = None
         self._rest = bytearray()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the socket, and start the deadline."""
-        super().connection_made(transport)
-        self._arm(self._home.host.timeouts.handshake, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; what is decided later is given back."""
@@ -76,20 +53,8 @@ class Door(StreamConnection):
         """Read on until the head is there."""
         if self._undecided is not None:
             self._rest += data
-            return
-        if self._answered:
-            return
-        try:
-            complete = self._reader.feed(data)
-            if complete is not None:
-                self._serve(*complete)
-        except Rejected as rejected:
-            self._reject(rejected)
-
-    def cut(self) -> None:
-        """End at once, unless it is answered and has a deadline for the rest."""
-        if not self._answered and self._socket is not None:
-            self._socket.abort()
+        else:
+            super().data_received(data)
 
     def _serve(self, raw: bytes, rest: bytes) -> None:
         if not raw.startswith(_HANDSHAKE):
@@ -111,7 +76,7 @@ class Door(StreamConnection):
     def _serve_plain(self, head: Head) -> None:
         """Answer a request that is no handshake, whatever it meant to be."""
         if head.path == WEBSOCKET_PATH:
-            refusal = self._home.host.greet(self.address)
+            refusal = self._home.host.greet(self._home.name, self.address)
             if refusal is not None:
                 self._refuse(refusal)
                 return
@@ -149,31 +114,6 @@ class Door(StreamConnection):
         self._pause_until_decided()
         return True
 
-    def _plain(self, head: Head) -> HttpResponse:
-        """Return the answer to a plain request.
-
-        Raises:
-            Rejected: 400 or 405.
-        """
-        is_read = head.method in ("GET", "HEAD")
-        if is_read and head.has_body:
-            raise Rejected(400, f"a {head.method} with a body")
-        headers: dict[str, str] = {}
-        for name, value in head.headers:
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        response = self._home.host.http(
-            HttpRequest(
-                method=head.method if is_read else "HEAD",
-                path=head.path,
-                query=dict(parse_query(head.query)),
-                headers=headers,
-                address=self.address,
-            )
-        )
-        if not is_read and response.status != 404:
-            raise Rejected(405, "only GET and HEAD", {"Allow": "GET, HEAD"})
-        return response
-
     def _decided(self, decision: Grant | Refusal) -> None:
         """Do what the host decided, unless the client went away meanwhile."""
         if self._undecided is None or self._socket is None:
@@ -191,20 +131,15 @@ class Door(StreamConnection):
 
     def _late(self) -> None:
         """End what is not served in time."""
-        address = self.address
-        if self._undecided is not None:
-            self._forget_handshake()
-            refusal = Refusal(
-                503, CloseCode.TRY_AGAIN_LATER, "not decided in time", retry_after=1
-            )
-            self._home.host.refused(self._home.name, address, refusal)
-            self._refuse(refusal)
+        if self._undecided is None:
+            super()._late()
             return
-        if not self._answered:
-            refusal = Refusal(408, CloseCode.POLICY_VIOLATION, "no request in time")
-            self._home.host.refused(self._home.name, address, refusal)
-        if self._socket is not None:
-            self._socket.abort()
+        self._forget_handshake()
+        refusal = Refusal(
+            503, CloseCode.TRY_AGAIN_LATER, "not decided in time", retry_after=1
+        )
+        self._home.host.refused(self._home.name, self.address, refusal)
+        self._refuse(refusal)
 
     def _pause_until_decided(self) -> None:
         if self._undecided is not None and self._socket is not None:
@@ -214,22 +149,3 @@ class Door(StreamConnection):
         if self._undecided is not None:
             self._undecided[0].dispose()
             self._undecided = None
-
-    def _reject(self, rejected: Rejected) -> None:
-        """Turn a request away that the host has not judged."""
-        refusal = Refusal(rejected.status, CloseCode.PROTOCOL_ERROR, rejected.reason)
-        self._home.host.refused(self._home.name, self.address, refusal)
-        self._refuse(refusal, rejected)
-
-    def _refuse(self, refusal: Refusal, rejected: Rejected | None = None) -> None:
-        """Answer with a refusal; a peer that does not end then is cut."""
-        headers = rejected.headers if rejected is not None else None
-        self._answer(refusal_response(refusal, headers))
-        self._abort_in(self._home.host.timeouts.close)
-
-    def _answer(self, response: HttpResponse, method: str = "GET") -> None:
-        """Write the one answer that a connection gets."""
-        self._answered = True
-        if self._socket is not None:
-            self._socket.write(encode_response(response, with_body=method != "HEAD"))
-            self._half_close()

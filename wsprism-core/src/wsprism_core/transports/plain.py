@@ -1,0 +1,132 @@
+"""Plain HTTP: one request, one answer, and the connection ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.transports.http import (
+    Head,
+    HeadReader,
+    Rejected,
+    encode_response,
+    parse_head,
+    parse_query,
+    refusal_response,
+)
+from wsprism_core.transports.port import HttpRequest, HttpResponse, Refusal
+from wsprism_core.transports.stream import StreamConnection, StreamTransport
+
+__all__ = ("HttpDoor", "HttpTransport")
+
+
+class HttpDoor(StreamConnection):
+    """Reads one request head and answers it.
+
+    The deadline runs from accept and no byte moves it: in time the request is there and
+    answered, or the socket is cut.
+    """
+
+    __slots__ = ("_answered", "_reader")
+
+    def __init__(self, home: StreamTransport) -> None:
+        super().__init__(home)
+        self._reader = HeadReader()
+        self._answered = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket, and start the deadline."""
+        super().connection_made(transport)
+        self._arm(self._home.host.timeouts.handshake, self._late)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on until the head is there."""
+        if self._answered:
+            return
+        try:
+            complete = self._reader.feed(data)
+            if complete is not None:
+                self._serve(*complete)
+        except Rejected as rejected:
+            self._reject(rejected)
+
+    def cut(self) -> None:
+        """End at once, unless it is answered and has a deadline for the rest."""
+        if not self._answered and self._socket is not None:
+            self._socket.abort()
+
+    def _serve(self, raw: bytes, rest: bytes) -> None:
+        """Do what a request wants.
+
+        Args:
+            raw: Its head.
+            rest: What came behind it.
+
+        Raises:
+            Rejected: It is answered with an error.
+        """
+        head = parse_head(raw)
+        self._answer(self._plain(head), head.method)
+
+    def _plain(self, head: Head) -> HttpResponse:
+        """Return the answer to a plain request.
+
+        Raises:
+            Rejected: 400 or 405.
+        """
+        is_read = head.method in ("GET", "HEAD")
+        if is_read and head.has_body:
+            raise Rejected(400, f"a {head.method} with a body")
+        headers: dict[str, str] = {}
+        for name, value in head.headers:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        response = self._home.host.http(
+            HttpRequest(
+                method=head.method if is_read else "HEAD",
+                path=head.path,
+                query=dict(parse_query(head.query)),
+                headers=headers,
+                address=self.address,
+            )
+        )
+        if not is_read and response.status != 404:
+            raise Rejected(405, "only GET and HEAD", {"Allow": "GET, HEAD"})
+        return response
+
+    def _late(self) -> None:
+        """End what is not served in time."""
+        if not self._answered:
+            refusal = Refusal(408, CloseCode.POLICY_VIOLATION, "no request in time")
+            self._home.host.refused(self._home.name, self.address, refusal)
+        if self._socket is not None:
+            self._socket.abort()
+
+    def _reject(self, rejected: Rejected) -> None:
+        """Turn a request away that the host has not judged."""
+        refusal = Refusal(rejected.status, CloseCode.PROTOCOL_ERROR, rejected.reason)
+        self._home.host.refused(self._home.name, self.address, refusal)
+        self._refuse(refusal, rejected)
+
+    def _refuse(self, refusal: Refusal, rejected: Rejected | None = None) -> None:
+        """Answer with a refusal; a peer that does not end then is cut."""
+        headers = rejected.headers if rejected is not None else None
+        self._answer(refusal_response(refusal, headers))
+        self._abort_in(self._home.host.timeouts.close)
+
+    def _answer(self, response: HttpResponse, method: str = "GET") -> None:
+        """Write the one answer that a connection gets."""
+        self._answered = True
+        if self._socket is not None:
+            self._socket.write(encode_response(response, with_body=method != "HEAD"))
+            self._half_close()
+
+
+class HttpTransport(StreamTransport):
+    """Plain HTTP on a port of its own; arguments as in `StreamTransport`."""
+
+    name = "http"
+    schemes = ("http", "https")
+
+    def connection(self) -> StreamConnection:
+        """Return the protocol for a socket that was just accepted."""
+        return HttpDoor(self)
