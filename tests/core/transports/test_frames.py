@@ -242,6 +242,7 @@ def hear(chunks: list[bytes], *, limit: int, skims: bool) -> list[tuple[object, 
     with pytest.MonkeyPatch.context() as patch:
         if not skims:
             patch.setattr(websocket, "whole_message", lambda *args: None)
+            patch.setattr(websocket, "may_become_whole", lambda *args: False)
         link.take_over(NoSocket(), b"", Leave(), b"")
         for chunk in chunks:
             link.data_received(chunk)
