@@ -68,7 +68,7 @@ nitpick_ignore_regex = [
     ),
     (r"py:.*", r"(click|pluggy|pydantic|pytest|websockets)\..*"),
     # A type variable is no thing of its own.
-    (r"py:class", r"wsprism_core\.protocol\.fields\.T"),
+    (r"py:class", r"wsprism_core\.(protocol\.fields|realtime\.inputs)\.T"),
     # Insides that the testing API hands out; they have no promise and so no page.
     (r"py:class", r"wsprism_core\.(config\.Config|metrics\.Metrics)"),
     (r"py:class", r"(wsprism_core\.gateway\.gateway\.Gateway|MemoryClient)"),

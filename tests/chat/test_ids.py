@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wsprism_chat.ids import ID_LENGTH, MessageIds
 
 #: Milliseconds of a clock that may stand still and go back.
-TIMES = st.lists(st.integers(0, 2**44), min_size=1, max_size=50)
+TIMES = st.lists(st.integers(0, 2**44 - 1), min_size=1, max_size=50)
 
 
 def ids_at(times: list[int], seed: int) -> Iterator[str]:
@@ -52,5 +52,11 @@ def test_an_id_is_its_milliseconds_and_random_bits() -> None:
         def getrandbits(self, k: int, /) -> int:
             return (1 << k) - 1
 
-    assert MessageIds(lambda: 0, Ones()).next() == "000000000" + "v" * 7
-    assert MessageIds(lambda: 1, Ones()).next() == "000000001" + "v" * 7
+    assert MessageIds(lambda: 0, Ones()).next() == "00000000000" + "7" + "f" * 8
+    assert MessageIds(lambda: 1, Ones()).next() == "00000000001" + "7" + "f" * 8
+
+
+def test_ids_of_one_millisecond_are_counted_up() -> None:
+    source = MessageIds(lambda: 5, Random(1))
+    first, second = source.next(), source.next()
+    assert int(second, 16) == int(first, 16) + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -118,13 +119,15 @@ def test_every_section_of_a_plugin_has_its_own_table() -> None:
 def test_every_metric_is_explained() -> None:
     counted = Metrics()
     for counter in vars(counted).values():
-        if isinstance(counter, dict):
+        if isinstance(counter, Counter):
             counter["a", "b", "c"] = 1
+    counted.messages_of("a", "b", "c").count = 1
     readings = Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,
         lanes=lambda: {"control": (1, 1, 1, 1, 1)},
         insecure=lambda: {"s": True},
+        spent_limits=lambda: {"t": 1},
         lag=lambda: ([("+Inf", 1)], 1.0),
         pauses=lambda: {"0": (1, 1.0, 1.0)},
     )

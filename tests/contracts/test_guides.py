@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import IntFlag
 from typing import Annotated
 
@@ -15,7 +16,10 @@ from wsprism_core import (
     Envelope,
     ErrorCode,
     Gateway,
+    HotFrame,
     Inbound,
+    LatestInputs,
+    Opcode,
     Outbound,
     ProtocolError,
     Reply,
@@ -192,7 +196,7 @@ async def test_a_slow_reader_gets_the_newest_quote(
         await client.request("market", "subscribe", {"symbols": ["BTC-USD"]})
         await client.read_all()
         client.slow(bytes_per_s=0, buffer=0)
-        await gw.advance(10)
+        await gw.advance(1.4)
         client.slow(None)
         under_way, newest = await client.read_all()
         assert isinstance(under_way, dict)
@@ -201,6 +205,94 @@ async def test_a_slow_reader_gets_the_newest_quote(
 
 
 # end test_slow
+
+
+# begin newest
+class Preview(TypedDict):
+    shape: str
+    x: int
+
+
+NEWEST = Service(
+    name="canvas",
+    svc_id=200,
+    inbound=(
+        Inbound(name="cursor", latest=True, room=RoomRule.MEMBER),
+        Inbound(name="preview", latest=True, key="shape", schema=Preview),
+    ),
+    opcodes=(Opcode(number=1, name="KEYS", drop_stale=True),),
+)
+# end newest
+
+
+# begin tick
+class MatchService:
+    """Moves everybody at once, ten times a second."""
+
+    def __init__(self) -> None:
+        self.keys = LatestInputs[bytes](max_keys=1)
+        self.x: dict[str, int] = {}
+
+    def press(self, session: str, keys: bytes) -> None:
+        self.keys.put(session, keys)
+
+    def left(self, session: str) -> None:
+        self.keys.forget(session)
+
+    def tick(self, room: str) -> Broadcast:
+        for session, _, keys in self.keys.take():
+            self.x[session] = self.x.get(session, 0) + keys.count(b"d")
+        return Broadcast("moved", dict(self.x), room=room)
+
+
+# end tick
+
+
+def test_at_a_tick_the_newest_keys_count() -> None:
+    match = MatchService()
+    for session, keys in (("s1", b"ddd"), ("s2", b"d"), ("s1", b"dd"), ("s3", b"d")):
+        match.press(session, keys)
+    match.left("s3")
+    assert match.tick("arena") == Broadcast("moved", {"s1": 2, "s2": 1}, room="arena")
+    assert match.keys.superseded == 1
+    assert match.tick("arena") == Broadcast("moved", {"s1": 2, "s2": 1}, room="arena")
+
+
+class CanvasPlugin:
+    wsprism_api = 1
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.seen: list[object] = []
+
+    @hookimpl
+    def register_services(self) -> Service:
+        return NEWEST
+
+    @hookimpl
+    async def on_message(self, message: Envelope) -> None:
+        await self.open.wait()
+        self.seen.append(message.data)
+
+    @hookimpl
+    def on_binary(self, frame: HotFrame) -> None:
+        self.seen.append(frame.seq)
+
+
+async def test_the_newest_counts_in_the_canvas(gateway: type[GatewayHarness]) -> None:
+    canvas = CanvasPlugin()
+    async with gateway(canvas) as gw, gw.connect() as client:
+        await client.join("r1")
+        for shape, x in (("a", 0), ("a", 1), ("b", 2), ("a", 3)):
+            await client.send("canvas", "preview", {"shape": shape, "x": x})
+        for number in (5, 4, 6):
+            await client.send_frame(200, 1, seq=number)
+        canvas.open.set()
+        await gw.settle()
+        assert canvas.seen == [
+            *(5, 6),
+            *({"shape": shape, "x": x} for shape, x in (("a", 0), ("a", 3), ("b", 2))),
+        ]
 
 
 # begin another service

@@ -11,6 +11,7 @@ def readings() -> Readings:
         rooms=lambda: 3,
         lanes=lambda: {"control": (4, 5, 6, 7, 8)},
         insecure=lambda: {"development_tickets": True},
+        spent_limits=lambda: {"acme": 2},
         lag=lambda: ([("0.1", 2), ("+Inf", 3)], 1.5),
         pauses=lambda: {"0": (4, 0.25, 0.125)},
     )
@@ -27,7 +28,8 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
 
 def test_what_was_counted_is_exposed() -> None:
     metrics = Metrics()
-    metrics.messages["acme", "chat", "text"] += 9
+    metrics.messages_of("acme", "chat", "text").count += 9
+    metrics.outdated["acme", "game", "stale"] += 5
     metrics.errors["acme", "BAD_REQUEST"] += 1
     metrics.errors_silenced += 2
     metrics.handshakes["websocket", "401"] += 3
@@ -40,6 +42,8 @@ def test_what_was_counted_is_exposed() -> None:
     assert found["wsprism_slow_handlers_total", ("chat", "chat", "on_message")] == 5
     assert found["wsprism_admin_requests_total", ("401",)] == 6
     assert found["wsprism_messages_received_total", ("acme", "chat", "text")] == 9
+    outdated = ("acme", "game", "stale")
+    assert found["wsprism_messages_outdated_total", outdated] == 5
     assert found["wsprism_errors_total", ("BAD_REQUEST", "acme")] == 1
     assert found["wsprism_errors_silenced_total", ()] == 2
     assert found["wsprism_handshakes_total", ("401", "websocket")] == 3
@@ -52,6 +56,7 @@ def test_what_is_read_is_exposed() -> None:
     found = samples(Metrics())
     assert found["wsprism_sessions", ("acme",)] == 2
     assert found["wsprism_rooms", ()] == 3
+    assert found["wsprism_spent_limits", ("acme",)] == 2
     assert found["wsprism_insecure", ("development_tickets",)] == 1
     assert found["wsprism_lane_messages_sent_total", ("control",)] == 4
     assert found["wsprism_lane_messages_conflated_total", ("control",)] == 5

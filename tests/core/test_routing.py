@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from typing_extensions import TypedDict
 
 from wsprism_core import (
     HOOK_API_VERSION,
@@ -352,6 +354,66 @@ def test_refused_opcode_with_an_optional_room() -> None:
     code = Opcode(number=1, name="MOVE", room=RoomRule.OPTIONAL)
     assert reason(Service(name="x", svc_id=5, opcodes=(code,))) == (
         ": opcode 'MOVE' has an optional room; a hot frame's is member or none"
+    )
+
+
+class Place(TypedDict):
+    x: int
+    y: int
+
+
+@dataclass
+class Base:
+    by: int
+
+
+@dataclass
+class Step(Base):
+    side: str
+
+
+@pytest.mark.parametrize(
+    ("schema", "key"),
+    [(None, "any"), (Place | None, "any"), (Place, "x"), (Step, "by"), (Step, "side")],
+)
+def test_the_key_of_what_gives_way_to_a_newer_one(schema: Any, key: str) -> None:
+    kind = Inbound(name="at", latest=True, key=key, schema=schema)
+    routes_of(TextPlugin("a", Service(name="x", inbound=(kind,))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (
+            Inbound(name="at", key="x"),
+            "has a key but is not latest; set latest=True or leave the key out",
+        ),
+        (
+            Inbound(name="at", latest=True, key="z", schema=Place),
+            "has the key 'z', which its schema has not; take one of x, y",
+        ),
+        (
+            Inbound(name="at", latest=True, key="z", schema=Step),
+            "has the key 'z', which its schema has not; take one of by, side",
+        ),
+        (
+            Inbound(name="at", drop_stale=True, room=RoomRule.OPTIONAL),
+            (
+                "has drop_stale and an optional room, of which a client may name any "
+                "number; make it member or none"
+            ),
+        ),
+    ],
+)
+def test_refused_declarations_of_what_is_newest(kind: Inbound, text: str) -> None:
+    assert reason(Service(name="x", inbound=(kind,))) == f": inbound type 'at' {text}"
+
+
+def test_refused_to_drop_what_no_client_sends() -> None:
+    code = Opcode(number=1, name="MOVE", inbound=False, drop_stale=True)
+    assert reason(Service(name="x", svc_id=5, opcodes=(code,))) == (
+        ": opcode 'MOVE' has drop_stale, but no client may send it; "
+        "remove one of the two"
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from wsprism_core import HotFrame
 from wsprism_core.testing import GatewayHarness
 from wsprism_game.gameplay.plugin import GamePlugin
 
@@ -76,4 +79,45 @@ async def test_handed_over_as_a_class_it_is_the_same(
         await dev.expect_frame(1, 1)
         await dev.send_frame(1, 1, b"fire", seq=5)
         dev.expect_nothing()
-        assert gw.metrics.plugin_counts["game_stale_inputs"] == 1
+
+
+async def test_input_that_is_old_or_came_before_is_dropped_across_the_wrap(
+    gateway: type[GatewayHarness],
+) -> None:
+    top = 2**32 - 1
+    async with gateway("game") as gw, gw.connect() as dev:
+        await dev.join("arena")
+        for seq in (top - 1, top, top, 0, top, 1, 0):
+            await dev.send_frame(1, INPUT, seq=seq)
+        await dev.send_binary(bytes([1, 1, INPUT, 0]))
+        frames = [one for one in await dev.read_all() if isinstance(one, HotFrame)]
+        assert [one.seq for one in frames] == [top - 1, top, 0, 1, None]
+        outdated = gw.metrics.outdated
+        assert outdated["default", "game", "stale"] == 2
+        assert outdated["default", "game", "duplicate"] == 1
+
+
+@pytest.mark.parametrize("opcode", [EVENT, 16])
+async def test_events_are_never_dropped_nor_count_against_input(
+    gateway: type[GatewayHarness], opcode: int
+) -> None:
+    async with gateway("game") as gw, gw.connect() as dev:
+        await dev.join("arena")
+        await dev.send_frame(1, INPUT, seq=5)
+        for seq in (5, 4, 9, 9):
+            await dev.send_frame(1, opcode, seq=seq)
+        await dev.send_frame(1, INPUT, seq=6)
+        frames = [one for one in await dev.read_all() if isinstance(one, HotFrame)]
+        assert [one.seq for one in frames] == [5, 5, 4, 9, 9, 6]
+        assert not gw.metrics.outdated
+
+
+async def test_who_left_the_arena_counts_anew_in_it(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway("game") as gw, gw.connect() as dev:
+        for seq in (900, 1):
+            await dev.join("arena")
+            await dev.send_frame(1, INPUT, seq=seq)
+            assert (await dev.expect_frame(1, INPUT)).seq == seq
+            await dev.leave("arena")

@@ -3,9 +3,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from wsprism_core import BroadcastFrame
 from wsprism_core.protocol.hotframe import decode_hot_frame, encode_hot_frame
-from wsprism_game.gameplay.service import Relay, answer_clock
+from wsprism_game.gameplay.service import answer_clock, relay
 
 README = Path(__file__).parents[2] / "wsprism-game" / "README.md"
 
@@ -19,8 +18,7 @@ def frames(block: int) -> tuple[bytes, bytes]:
 
 def test_the_input_example_is_what_is_relayed() -> None:
     sent, came = frames(0)
-    relayed = Relay().relay("s1", "arena", 3, decode_hot_frame(sent))
-    assert isinstance(relayed, BroadcastFrame)
+    relayed = relay(3, decode_hot_frame(sent))
     assert came == encode_hot_frame(
         1,
         relayed.opcode,

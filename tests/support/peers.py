@@ -75,7 +75,13 @@ class Stream:
         self._writer = writer
 
     @classmethod
-    async def connect(cls, port: int, tls: ssl.SSLContext | None = None) -> Self:
+    async def connect(
+        cls,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        *,
+        address: str = "127.0.0.1",
+    ) -> Self:
         raw = socket.socket()
         # Before connecting, so that the window is small from the start.
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
@@ -83,7 +89,7 @@ class Stream:
         async with asyncio.timeout(TIMEOUT):
             loop = asyncio.get_running_loop()
             try:
-                await loop.sock_connect(raw, ("127.0.0.1", port))
+                await loop.sock_connect(raw, (address, port))
             except OSError:
                 raw.close()
                 raise
@@ -129,6 +135,13 @@ class Stream:
 
     def drop(self) -> None:
         self._writer.transport.abort()
+
+    def reset(self) -> None:
+        """Drop it with a TCP reset: nothing is said, and nothing more is read."""
+        linger = struct.pack("ii", 1, 0)
+        raw = self._writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.drop()
 
 
 class StreamPeer(Stream):
@@ -201,9 +214,14 @@ class WebSocketPeer(StreamPeer):
 
     @classmethod
     async def open(
-        cls, port: int, *extra: str, target: str = "/v1/ws", tls: ssl.SSLContext | None
+        cls,
+        port: int,
+        *extra: str,
+        target: str = "/v1/ws",
+        tls: ssl.SSLContext | None,
+        address: str = "127.0.0.1",
     ) -> WebSocketPeer:
-        peer = await cls.connect(port, tls)
+        peer = await cls.connect(port, tls, address=address)
         await peer.send_raw(handshake(target, *extra))
         return peer
 

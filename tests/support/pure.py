@@ -51,6 +51,9 @@ class Pipe:
         self.room -= len(data)
         return self.room > 0
 
+    def unsent(self) -> int:
+        return 0
+
     def close(self, code: int, reason: str) -> None:
         self.closes.append((code, reason))
 

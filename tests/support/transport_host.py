@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.port import (
     ConnectRequest,
     Grant,
@@ -147,7 +148,10 @@ class EchoHost:
         (receiver,) = self.receivers
         return receiver
 
-    def greet(self, address: str) -> Refusal | None:
+    def after(self, seconds: float, work: Callable[[], None]) -> Timer:
+        return asyncio.get_running_loop().call_later(seconds, work)
+
+    def greet(self, transport: str, address: str) -> Refusal | None:
         self.log.add("greet", address)
         return self.greeting
 

@@ -40,7 +40,8 @@ class MetricTable(GeneratedDirective):
 def _families() -> Iterator[Metric]:
     """Yield every metric with one sample, for its labels."""
     counted = metrics.Metrics()
-    counted.messages["t", "s", "text"] = 1
+    counted.messages_of("t", "s", "text").count = 1
+    counted.outdated["t", "s", "stale"] = 1
     counted.errors["t", "c"] = 1
     counted.handshakes["t", "o"] = 1
     counted.closes[1000] = 1

@@ -48,7 +48,7 @@ def _inbound(service: Service) -> Iterator[str]:
     rows = (
         (
             code(kind.name),
-            kind.summary,
+            _meaning(kind),
             code(kind.room.value),
             code(kind.lane or service.lane),
         )
@@ -116,7 +116,7 @@ def _opcodes(service: Service) -> Iterator[str]:
             (
                 number,
                 code(name),
-                first.summary,
+                _meaning(first),
                 "both" if first.inbound else "out",
                 code(first.room.value),
                 code(first.delivery.value),
@@ -144,7 +144,19 @@ def _alike(opcode: Opcode) -> tuple[object, ...]:
         opcode.room,
         opcode.lane,
         opcode.delivery,
+        opcode.drop_stale,
     )
+
+
+def _meaning(kind: Inbound | Opcode) -> str:
+    """Return what one is for, and where of several only the newest counts."""
+    told = [kind.summary]
+    if isinstance(kind, Inbound) and kind.latest:
+        key = "" if kind.key is None else f" of its {code(kind.key)}"
+        told.append(f"while it waits, the newest{key} counts")
+    if kind.drop_stale:
+        told.append("stale and duplicate ones are dropped")
+    return "; ".join(told)
 
 
 def _counters(service: Service) -> Iterator[str]:

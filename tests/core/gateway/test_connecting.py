@@ -13,6 +13,7 @@ from wsprism_core import (
 from wsprism_core.protocol.codecs import MSGPACK
 from wsprism_core.protocol.hotframe import encode_hot_frame
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
+from wsprism_core.transports.port import TransportTimeouts
 
 SINGLE = {"sessions": {"mode": "single"}}
 KICK_OLDEST = {"sessions": {"max_sessions_per_user": 2, "on_exceed": "kick_oldest"}}
@@ -327,3 +328,51 @@ async def test_too_many_handshakes(gateway: type[GatewayHarness]) -> None:
         for address, refused in (("10.0.0.1", 0), ("10.0.0.1", 429), ("10.0.0.2", 0)):
             refusal = (await gw.dial(ticket="dev", address=address)).link.refusal
             assert (0 if refusal is None else refusal.status) == refused
+        assert gw.metrics.handshakes == {
+            ("memory", "accepted"): 2,
+            ("memory", "429"): 1,
+        }
+
+
+async def test_a_storm_is_counted_in_full_and_logged_in_part(
+    gateway: type[GatewayHarness], caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = {"enabled": True, "per_ip_burst": 1, "per_ip_rps": 1}
+    config = config_with(gateway={"handshake_limit": limit})
+    with caplog.at_level("INFO", "wsprism"):
+        async with gateway(config=config) as gw:
+            for _ in range(101):
+                await gw.dial(ticket="dev", address="10.0.0.1")
+            assert gw.metrics.handshakes["memory", "429"] == 100
+    assert sum(record.message == "refused" for record in caplog.records) == 10
+
+
+async def test_who_leaves_before_the_ticket_is_counted_and_logged(
+    gateway: type[GatewayHarness], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "wsprism"):
+        async with gateway() as gw:
+            for code in (1000, 3999):
+                await (await gw.dial()).close(code, "I do not want to")
+            refused = await gw.dial()
+            await refused.send_fields(auth(ticket="bad"))
+            await refused.close()
+            assert gw.metrics.handshakes == {
+                ("memory", "1000"): 1,
+                # A client may send any number, and a label is not for it to choose.
+                ("memory", "other"): 1,
+                ("memory", "4503"): 1,
+            }
+    events = [record.message for record in caplog.records]
+    assert events.count("ended_early") == 2
+    assert events.count("refused") == 1
+
+
+async def test_transports_keep_the_configured_deadlines(
+    gateway: type[GatewayHarness],
+) -> None:
+    keys = ("handshake_timeout_ms", "message_timeout_ms", "close_timeout_ms")
+    config = config_with(gateway=dict(zip(keys, (1_000, 2_000, 3_000), strict=True)))
+    async with gateway(config=config) as gw:
+        timeouts = gw.gateway.host.timeouts
+        assert timeouts == TransportTimeouts(handshake=1.0, message=2.0, close=3.0)

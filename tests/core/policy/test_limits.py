@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.pure import ManualClock
-from wsprism_core.policy.limits import EventWindow, HandshakeLimiter, TokenBucket
+from wsprism_core.policy.limits import (
+    EventWindow,
+    HandshakeLimiter,
+    SpentLimits,
+    TokenBucket,
+)
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
@@ -58,7 +63,7 @@ def limiter(clock: ManualClock, **limits: int) -> HandshakeLimiter:
         "per_ip_burst": 2,
         "max_ip_entries": 3,
     }
-    return HandshakeLimiter(clock, **(defaults | limits))
+    return HandshakeLimiter(clock, **(defaults | limits))  # type: ignore[arg-type]
 
 
 def test_one_address_is_limited_and_another_is_not() -> None:
@@ -95,3 +100,77 @@ def test_a_window_refuses_what_is_over_its_limit_and_forgets() -> None:
     assert not window.exceeded(10.0)
     assert window.exceeded(10.5)
     assert not window.exceeded(11.0)
+
+
+def spent(level: float, now: float = 0.0, rate: float = 1.0) -> TokenBucket:
+    """Return a bucket for ten tokens that holds so many."""
+    bucket = TokenBucket(rate, 10, now)
+    bucket.lower(level)
+    return bucket
+
+
+def lowered(limits: SpentLimits, user: str, now: float) -> float:
+    """Return what a new connection of a user begins with."""
+    bucket = TokenBucket(1.0, 10, now)
+    limits.apply(user, bucket, now)
+    return bucket.level(now)
+
+
+def test_a_new_connection_begins_with_the_least_that_its_user_had_left() -> None:
+    limits = SpentLimits(100)
+    for level in (5, 2, 8):
+        limits.remember("ann", spent(level), 0.0)
+    assert lowered(limits, "ann", 0.0) == 2
+    # Not only the first one.
+    assert lowered(limits, "ann", 3.0) == 5
+    assert lowered(limits, "bob", 3.0) == 10
+
+
+def test_what_is_whole_again_is_forgotten() -> None:
+    limits = SpentLimits(100)
+    limits.remember("ann", spent(10), 0.0)
+    assert len(limits) == 0
+    limits.remember("ann", spent(0), 0.0)
+    limits.remember("bob", spent(0, 9.0), 9.0)
+    assert len(limits) == 2
+    limits.remember("cat", spent(0, 10.0), 10.0)
+    assert len(limits) == 2
+    assert lowered(limits, "ann", 10.0) == 10
+
+
+def test_only_so_many_users_are_remembered() -> None:
+    limits = SpentLimits(3)
+    for number in range(100):
+        limits.remember(f"user{number}", spent(0), 0.0)
+    assert len(limits) == 3
+    assert lowered(limits, "user96", 0.0) == 10
+    assert lowered(limits, "user97", 0.0) == 0
+
+
+def test_the_refused_come_back_one_after_the_other() -> None:
+    clock = ManualClock()
+    limit = limiter(clock, global_rps=10, max_ip_entries=1_000)
+    waits = [limit.take(f"10.0.{n // 200}.{n % 200}") for n in range(310)]
+    refused = [wait for wait in waits if wait is not None]
+    assert len(refused) == 300
+    # It takes 30 seconds to let in as many.
+    assert max(refused[-100:]) > 20
+    assert max(refused[-100:]) <= 30
+    for second in range(1, 31):
+        assert sum(wait == second for wait in refused) < 60
+
+
+def test_nobody_is_told_to_wait_for_ever() -> None:
+    limit = limiter(ManualClock(), global_rps=1, max_ip_entries=10_000)
+    waits = [limit.take(f"10.{n // 200}.{n % 200}") for n in range(2_000)]
+    assert max(wait or 0 for wait in waits) == 60
+
+
+def test_the_refused_are_forgotten_in_time() -> None:
+    clock = ManualClock()
+    limit = limiter(clock, global_rps=10, global_burst=1, max_ip_entries=1_000)
+    for n in range(300):
+        limit.take(f"10.0.{n // 200}.{n % 200}")
+    clock.time = 60.0
+    assert limit.take("a") is None
+    assert limit.take("b") == 1

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from support.pure import WIRE, ManualClock, Pipe, PlainFraming, hot
+from support.pure import ManualClock, Pipe, PlainFraming, hot
 from wsprism_core.protocol.codecs import MSGPACK
+from wsprism_core.realtime.audience import Audience
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.lanes import DEFAULT_LANES, Lane
 from wsprism_core.realtime.outbox import OutboxState
@@ -22,6 +23,14 @@ class Bench:
     def session(self, id: str = "1", room: int | None = None) -> tuple[Session, Pipe]:
         pipe = Pipe(room)
         return Session(id, "user:ann", "acme", pipe, self.engine.outbox()), pipe
+
+
+def everybody(*sessions: Session) -> dict[Wire, Audience]:
+    """A room's audience, by wire."""
+    audiences: dict[Wire, Audience] = {}
+    for session in sessions:
+        audiences.setdefault(session.wire, Audience(session.wire)).add(session)
+    return audiences
 
 
 def test_a_message_is_written_at_the_end_of_the_turn() -> None:
@@ -54,7 +63,7 @@ def test_a_later_turn_flushes_again() -> None:
 def test_a_broadcast_is_the_same_bytes_for_all_of_one_wire() -> None:
     bench = Bench()
     members = [bench.session(str(n))[0] for n in range(3)]
-    bench.engine.broadcast({WIRE: members}, hot(b"a"))
+    bench.engine.broadcast(everybody(*members), hot(b"a"))
     forms = {id(session.outbox.queues[3][0]) for session in members}
     assert len(forms) == 1
 
@@ -65,7 +74,7 @@ def test_a_broadcast_is_encoded_for_each_wire() -> None:
     (one, pipe), (two, other_pipe) = bench.session("1"), bench.session("2")
     two.wire = other
     message = Outgoing(0, envelope={"v": 1})
-    bench.engine.broadcast({WIRE: [one], other: [two]}, message)
+    bench.engine.broadcast(everybody(one, two), message)
     bench.clock.end_turn()
     assert pipe.written == b'|{"v":1}'
     assert other_pipe.written == b"#\x81\xa1v\x01"
@@ -75,16 +84,17 @@ def test_what_cannot_be_encoded_for_one_wire_reaches_nobody() -> None:
     bench = Bench()
     other = Wire(MSGPACK, PlainFraming())
     one, two = bench.session("1")[0], bench.session("2")[0]
+    two.wire = other
     message = Outgoing(0, envelope={"v": object()})
     with pytest.raises(ValueError, match="object"):
-        bench.engine.broadcast({WIRE: [one], other: [two]}, message)
+        bench.engine.broadcast(everybody(one, two), message)
     assert one.outbox.waiting == two.outbox.waiting == 0
 
 
 def test_a_broadcast_leaves_out_whom_it_excludes() -> None:
     bench = Bench()
     (one, pipe), (two, other_pipe) = bench.session("1"), bench.session("2")
-    bench.engine.broadcast({WIRE: [one, two]}, hot(b"a"), exclude="1")
+    bench.engine.broadcast(everybody(one, two), hot(b"a"), exclude=one)
     bench.clock.end_turn()
     assert pipe.writes == []
     assert other_pipe.writes == [b"#a"]
@@ -113,7 +123,7 @@ def test_a_slow_consumer_is_cut_at_the_end_of_the_turn_and_others_go_on() -> Non
     (slow, slow_pipe), (quick, pipe) = bench.session("1"), bench.session("2")
     bench.engine.pause(slow)
     for _ in range(3):
-        bench.engine.broadcast({WIRE: [slow, quick]}, hot(b"a"))
+        bench.engine.broadcast(everybody(slow, quick), hot(b"a"))
     assert bench.cut == []
     bench.clock.end_turn()
     assert bench.cut == [slow]

@@ -19,7 +19,7 @@ from wsprism_core.realtime.wire import Form
 def collect(box: Outbox, *forms: Form) -> None:
     """Queue forms as the engine does while the socket takes bytes."""
     for one in forms:
-        box.queues[one.passage.lane].append(one)
+        box.queues[one.message.lane].append(one)
         box.posted += one.size
 
 
@@ -232,7 +232,7 @@ def test_whatever_is_posted_bounds_and_order_hold(
         alive = alive and box.offer(one)
         if not alive:
             assert delivery is not Delivery.VOLATILE or any(
-                form.passage.delivery is not Delivery.VOLATILE
+                form.message.delivery is not Delivery.VOLATILE
                 for form in box.queues[lane(lane_name)]
             )
             return

@@ -32,7 +32,7 @@ def test_joining_gives_a_number_and_makes_the_room_active() -> None:
     assert ann.active_room == "lobby"
     assert ann.number_in("lobby") == 1
     assert ann.is_member("lobby")
-    assert room.audience == {WIRE: {ann: None}}
+    assert {wire: list(one) for wire, one in room.audience.items()} == {WIRE: [ann]}
 
 
 def test_after_the_active_room_is_left_there_is_none() -> None:

@@ -107,4 +107,5 @@ def timers(request: pytest.FixtureRequest) -> ManualTimers:
     stage: Stage = request.getfixturevalue(name)
     manual = ManualTimers(stage.stream.loop)
     stage.stream.loop = cast("asyncio.AbstractEventLoop", manual)
+    stage.host.after = manual.call_later  # type: ignore[method-assign]
     return manual

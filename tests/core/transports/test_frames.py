@@ -16,13 +16,18 @@ from wsprism_core.transports.frames import (
     WIRE_BY_SUBPROTOCOL,
     FrameParser,
 )
-from wsprism_core.transports.handshake import accept_handshake
+from wsprism_core.transports.handshake import accept_handshake, read_handshake
 
 
-def opened(*, deflate: bool = False) -> FrameParser:
-    parser = FrameParser(deflate=deflate)
-    parser.send_response(accept_handshake(parser, handshake()))
-    parser.data_to_send()
+def shake_hands(parser: FrameParser, raw: bytes) -> None:
+    found = read_handshake(parser, raw)
+    assert found is not None
+    accept_handshake(parser, found[0])
+
+
+def opened() -> FrameParser:
+    parser = FrameParser()
+    shake_hands(parser, handshake())
     return parser
 
 
@@ -100,7 +105,7 @@ def test_a_sink_that_raises_fails_the_connection(
 def test_no_ticket_reaches_the_library_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     parser = FrameParser()
-    parser.send_response(accept_handshake(parser, handshake("/v1/ws?ticket=secret")))
+    shake_hands(parser, handshake("/v1/ws?ticket=secret"))
     parser.receive_data(client_frame(1, b"secret"))
     parser.dispose()
     assert caplog.text == ""

@@ -20,6 +20,7 @@ from support.peers import (
 from support.transport_host import EchoHost
 from support.transport_stage import ManualTimers, Stage, running
 from wsprism_core.transports.bounds import InboundBounds
+from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.websocket import WebSocketTransport
 
 TEXT, BINARY, CONT, CLOSE, PING = (
@@ -211,7 +212,7 @@ def deflated(data: bytes) -> bytes:
 
 @pytest.fixture
 async def deflating(host: EchoHost) -> AsyncIterator[Stage]:
-    transport = WebSocketTransport(port=0, deflate=True)
+    transport = WebSocketTransport(port=0, deflate=Deflate(min_bytes=1_000_000))
 
     async def connect() -> WebSocketPeer:
         return await WebSocketPeer.open(

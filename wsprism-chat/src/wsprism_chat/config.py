@@ -20,5 +20,5 @@ class ChatConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    max_length: int = Field(default=4_000, ge=1, le=65_536)
-    history_page_chars: int = Field(default=16_384, ge=1, le=65_536)
+    max_length: int = Field(default=4_000, ge=1, le=16_384)
+    history_page_chars: int = Field(default=16_384, ge=1, le=16_384)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from random import Random
 from typing import Final
 
 __all__ = ("ID_LENGTH", "MessageIds")
 
-#: Characters of an id: 80 bits in base32.
-ID_LENGTH: Final = 16
+#: Characters of an id: 80 bits in hexadecimal.
+ID_LENGTH: Final = 20
 
-_RANDOM_BITS: Final = 35
+_LOW_BITS: Final = 36
 
 
 class MessageIds:
-    """Issues ids of 80 bits: 45 of milliseconds since 1970, then 35 random ones.
+    """Issues ids of 80 bits: 44 of milliseconds since 1970, and 36 below.
 
     Each id is larger than the one before, also within one millisecond and when the
-    clock goes back; the random bits keep apart what several gateways issue at once.
-    An id is written in the base32 whose alphabet is in order (RFC 4648 section 7), in
-    lower case.
+    clock goes back. The low bits are left to chance once a millisecond and counted up
+    from there, so that what several gateways issue at once is kept apart.
 
     Args:
         wall_ms: Returns milliseconds since 1970.
@@ -31,10 +29,18 @@ class MessageIds:
     def __init__(self, wall_ms: Callable[[], int], random: Random) -> None:
         self._wall_ms = wall_ms
         self._random = random
-        self._last = 0
+        self._ms = -1
+        self._head = ""
+        self._low = 0
 
     def next(self) -> str:
         """Return a new id."""
-        fresh = self._wall_ms() << _RANDOM_BITS | self._random.getrandbits(_RANDOM_BITS)
-        self._last = max(fresh, self._last + 1)
-        return base64.b32hexencode(self._last.to_bytes(10, "big")).decode().lower()
+        ms = self._wall_ms()
+        if ms > self._ms:
+            self._ms = ms
+            self._head = f"{ms:011x}"
+            # The highest bit is left free, for the ids that are counted up.
+            self._low = self._random.getrandbits(_LOW_BITS - 1)
+        else:
+            self._low += 1
+        return f"{self._head}{self._low:09x}"

@@ -15,9 +15,11 @@ from wsprism_core.actions import (
     JoinRoom,
     Kick,
     LeaveRoom,
+    Pull,
     Push,
     PushFrame,
     Reply,
+    Source,
 )
 from wsprism_core.api import Gateway, Identity, Member, ServiceMissing, Session
 from wsprism_core.hookspecs import HOOK_API_VERSION, hookimpl
@@ -28,7 +30,9 @@ from wsprism_core.protocol.errors import ProtocolError, WsPrismError
 from wsprism_core.protocol.hotframe import HotFrame
 from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.protocol.packets import Packet
+from wsprism_core.protocol.serial import is_newer
 from wsprism_core.realtime.clock import Timer
+from wsprism_core.realtime.inputs import LatestInputs
 from wsprism_core.realtime.lanes import Delivery, Lane
 from wsprism_core.routes import Route
 from wsprism_core.transports.port import ConnectRequest, HttpRequest, HttpResponse
@@ -55,12 +59,14 @@ __all__ = (
     "JoinRoom",
     "Kick",
     "Lane",
+    "LatestInputs",
     "LeaveRoom",
     "Member",
     "Opcode",
     "Outbound",
     "Packet",
     "ProtocolError",
+    "Pull",
     "Push",
     "PushFrame",
     "Reply",
@@ -69,7 +75,9 @@ __all__ = (
     "Service",
     "ServiceMissing",
     "Session",
+    "Source",
     "Timer",
     "WsPrismError",
     "hookimpl",
+    "is_newer",
 )

@@ -27,9 +27,11 @@ __all__ = (
     "AdminConfig",
     "Config",
     "ConfigError",
+    "DeflateConfig",
     "GatewayConfig",
     "HandshakeLimit",
     "HotErrorMode",
+    "LaneBounds",
     "OnExceed",
     "RateLimitScope",
     "SessionMode",
@@ -117,6 +119,22 @@ class HandshakeLimit(_Section):
     max_ip_entries: Positive = 50_000
 
 
+class DeflateConfig(_Section):
+    """How messages are compressed for WebSocket clients that offer it."""
+
+    enabled: bool = False
+    min_bytes: Positive = 256
+    level: Annotated[int, Field(ge=1, le=9)] = 1
+
+
+class LaneBounds(_Section):
+    """What may wait in a lane of one session; what is left out stays as it is."""
+
+    max_bytes: Positive | None = None
+    max_messages: Positive | None = None
+    max_message_bytes: Positive | None = None
+
+
 class AdminConfig(_Section):
     """Where operators look into the gateway, and with which key."""
 
@@ -143,19 +161,26 @@ class GatewayConfig(_Section):
     ping_interval_ms: Milliseconds = 20_000
     pong_timeout_ms: Positive = 10_000
     idle_timeout_ms: Milliseconds = 60_000
-    writer_send_timeout_ms: Positive = 1_500
+    writer_send_timeout_ms: Milliseconds = 1_500
     drain_grace_ms: Milliseconds = 5_000
     auth_timeout_ms: Positive = 5_000
     handshake_timeout_ms: Positive = 10_000
+    message_timeout_ms: Positive = 30_000
+    close_timeout_ms: Positive = 2_000
     max_fragments: Positive = 4_096
     control_frames_per_second: Positive = 100
     max_unfinished_bytes: Positive = 64 * 1024 * 1024
     presence_batch_ms: Milliseconds = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64
-    history_size: Annotated[int, Field(ge=0)] = 100
+    history_size: Annotated[int, Field(ge=0)] = 1_000
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000
+    max_recover_messages: Annotated[int, Field(ge=0)] = 1_000
+    max_recover_bytes: Annotated[int, Field(ge=0)] = 4 * 1024 * 1024
+    min_write_bytes_per_s: Annotated[int, Field(ge=0)] = 1_024
+    lanes: dict[str, LaneBounds] = Field(default_factory=dict)
+    deflate: DeflateConfig = DeflateConfig()
     slow_handler_ms: Milliseconds = 250
     full_gc_interval_ms: Milliseconds = 0
     handshake_limit: HandshakeLimit = HandshakeLimit()
@@ -196,6 +221,7 @@ class TenantPolicy(_Section):
     rate_limit_scope: RateLimitScope = Field(
         default=RateLimitScope.CONNECTION, strict=False
     )
+    rate_limit_max_spent: Positive = 10_000
     sessions: SessionsPolicy = SessionsPolicy()
     ext_allowlist: tuple[Pattern, ...] = ("room:join", "room:leave")
     hot_allowlist: tuple[HotPattern, ...] = ()

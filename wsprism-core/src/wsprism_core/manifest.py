@@ -47,6 +47,12 @@ class Inbound:
         max_bytes: The largest whole message; over it the sender gets
             `PAYLOAD_TOO_LARGE`. None leaves the tenant's `max_frame_bytes` alone.
         lane: Where answers to it ride; None is the service's lane.
+        latest: Whether one that waits for an async handler gives way to a newer one of
+            the same session, room and `key`, which takes its place in the queue.
+        key: The field of `data` that tells apart what `latest` replaces, a string or a
+            number; one without it replaces nothing. None: the type is one thing.
+        drop_stale: Whether one whose `seq` is not above that of the last one of the
+            same session, in the same room, is dropped. Without `seq` none is.
     """
 
     name: str
@@ -55,6 +61,9 @@ class Inbound:
     room: RoomRule = RoomRule.NONE
     max_bytes: int | None = None
     lane: str | None = None
+    latest: bool = False
+    key: str | None = None
+    drop_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +102,9 @@ class Opcode:
         max_bytes: The largest inbound payload; None leaves it to `max_frame_bytes`.
         lane: Its lane; None is the service's lane.
         delivery: What happens to it while a reader's socket is full.
+        drop_stale: Whether an inbound one whose SEQ is not newer than that of the last
+            one of the same session, in the same room, is dropped; see `is_newer`.
+            Without SEQ none is.
     """
 
     number: int
@@ -104,6 +116,7 @@ class Opcode:
     max_bytes: int | None = None
     lane: str | None = None
     delivery: Delivery = Delivery.RELIABLE
+    drop_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,22 +9,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.transports.port import NO_CLOSE_FRAME
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-__all__ = ("Metrics", "Readings", "render")
+__all__ = ("Metrics", "Readings", "Tally", "close_label", "render")
+
+#: What a close without a code counts as (RFC 6455, 7.1.5).
+_NO_CODE_GIVEN: Final = 1005
+#: The close codes that are counted one by one; a peer may send any other number.
+_COUNTED_CODES: Final = frozenset({*CloseCode, _NO_CODE_GIVEN, NO_CLOSE_FRAME})
+
+
+class Tally:
+    """One counter of the hot path: whoever counts holds it, and looks nothing up."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 class Metrics:
     """What the gateway has counted since it started.
 
     Attributes:
-        messages: Messages received, by tenant, service and form (`text`, `hot`).
+        outdated: Messages dropped since a newer one was there, by tenant, service and
+            reason (`superseded`, `stale`, `duplicate`).
         errors: Messages refused, by tenant and code.
         errors_silenced: Refusals that a client was not told of.
-        handshakes: Connections judged, by transport and outcome.
+        handshakes: Connections judged, by transport and outcome; what ended before
+            that is there by its close code.
         closes: Sessions ended, by close code.
         plugin_failures: Exceptions of plugins, by plugin and hook.
         plugin_counts: Counters that manifests declared, by name.
@@ -34,7 +53,8 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.messages: Counter[tuple[str, str, str]] = Counter()
+        self._messages: dict[tuple[str, str, str], Tally] = {}
+        self.outdated: Counter[tuple[str, str, str]] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.errors_silenced = 0
         self.handshakes: Counter[tuple[str, str]] = Counter()
@@ -43,6 +63,27 @@ class Metrics:
         self.plugin_counts: Counter[str] = Counter()
         self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
         self.admin_requests: Counter[int] = Counter()
+
+    def messages_of(self, tenant: str, svc: str, form: str) -> Tally:
+        """Return where messages of one service are counted.
+
+        Args:
+            tenant: Whose clients send them.
+            svc: The service.
+            form: `text` or `hot`.
+        """
+        return self._messages.setdefault((tenant, svc, form), Tally())
+
+    @property
+    def messages(self) -> dict[tuple[str, str, str], int]:
+        """Messages received, by tenant, service and form, where there were any."""
+        tallies = self._messages.items()
+        return {key: tally.count for key, tally in tallies if tally.count}
+
+
+def close_label(code: int) -> int | str:
+    """Return what a close code is counted as."""
+    return code if code in _COUNTED_CODES else "other"
 
 
 class Readings:
@@ -53,6 +94,8 @@ class Readings:
         rooms: How many rooms have members here.
         lanes: Per lane: messages out, conflated, dropped, lost, overflowed.
         insecure: Switches that make the gateway less safe, and whether they are on.
+        spent_limits: By tenant, users who left and have not all of their rate limit
+            back yet.
         lag: How many ticks of the event loop were at most so late, by the bound in
             seconds, growing up to the last, `+Inf`; and how late all were together.
         pauses: Per generation of the garbage collector: how many pauses, how long all
@@ -66,6 +109,7 @@ class Readings:
         rooms: Callable[[], int],
         lanes: Callable[[], dict[str, tuple[int, int, int, int, int]]],
         insecure: Callable[[], dict[str, bool]],
+        spent_limits: Callable[[], dict[str, int]],
         lag: Callable[[], tuple[list[tuple[str, int]], float]],
         pauses: Callable[[], dict[str, tuple[int, float, float]]],
     ) -> None:
@@ -73,6 +117,7 @@ class Readings:
         self.rooms = rooms
         self.lanes = lanes
         self.insecure = insecure
+        self.spent_limits = spent_limits
         self.lag = lag
         self.pauses = pauses
 
@@ -123,6 +168,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         ["tenant", "svc", "form"],
         metrics.messages,
     )
+    yield counter(
+        "messages_outdated",
+        "Messages dropped since a newer one was there",
+        ["tenant", "svc", "reason"],
+        metrics.outdated,
+    )
     yield counter("errors", "Messages refused", ["tenant", "code"], metrics.errors)
     yield counter(
         "errors_silenced",
@@ -172,6 +223,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         yield counter(name, help, ["lane"], counts)
     yield gauge("sessions", "Open sessions", ["tenant"], readings.sessions())
     yield gauge("rooms", "Rooms with members here", [], {"": readings.rooms()})
+    yield gauge(
+        "spent_limits",
+        "Users who left and have not all of their rate limit back",
+        ["tenant"],
+        readings.spent_limits(),
+    )
     yield gauge("insecure", "Switches that are on", ["switch"], readings.insecure())
     buckets, total = readings.lag()
     yield HistogramMetricFamily(

@@ -119,6 +119,7 @@ def build_routes(plugins: PluginSet, observe: Wrap | None = None) -> Routes:
         _check_name(one)
         _check_id(one)
         _check_unique(one)
+        _check_inbound(one)
         _check_opcodes(one)
         _check_lanes(one, [lane.name for lane in lanes])
     _check_clashes(owned)
@@ -232,6 +233,35 @@ def _check_unique(one: _Owned) -> None:
                 )
 
 
+def _check_inbound(one: _Owned) -> None:
+    for kind in one.service.inbound:
+        if kind.drop_stale and kind.room is RoomRule.OPTIONAL:
+            raise ManifestError(
+                f"{one}: inbound type {kind.name!r} has drop_stale and an optional "
+                "room, of which a client may name any number; make it member or none"
+            )
+        if kind.key is None:
+            continue
+        if not kind.latest:
+            raise ManifestError(
+                f"{one}: inbound type {kind.name!r} has a key but is not latest; "
+                "set latest=True or leave the key out"
+            )
+        fields = _fields(kind.schema)
+        if fields and kind.key not in fields:
+            raise ManifestError(
+                f"{one}: inbound type {kind.name!r} has the key {kind.key!r}, which "
+                f"its schema has not; take one of {', '.join(sorted(fields))}"
+            )
+
+
+def _fields(schema: Any) -> set[str]:
+    """Return the names of a schema's fields; none where it is no class."""
+    if not isinstance(schema, type):
+        return set()
+    return {name for base in schema.__mro__ for name in inspect.get_annotations(base)}
+
+
 def _check_opcodes(one: _Owned) -> None:
     if one.service.opcodes and one.service.svc_id is None:
         raise ManifestError(f"{one} has opcodes but no svc_id; {_FREE_IDS}")
@@ -244,6 +274,11 @@ def _check_opcodes(one: _Owned) -> None:
         if code.number not in range(_U8):
             raise ManifestError(
                 f"{one}: opcode {code.name!r} is {code.number}; take one of 1-{_U8 - 1}"
+            )
+        if code.drop_stale and not code.inbound:
+            raise ManifestError(
+                f"{one}: opcode {code.name!r} has drop_stale, but no client may send "
+                "it; remove one of the two"
             )
         if code.room is RoomRule.OPTIONAL:
             raise ManifestError(

@@ -16,6 +16,7 @@ from wsprism_core.collector import Collector
 from wsprism_core.config import (
     AdminConfig,
     Config,
+    DeflateConfig,
     GatewayConfig,
     load_config,
     out_of_the_box,
@@ -31,6 +32,7 @@ from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.signals import StopSignals, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
+from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.plain import HttpTransport
 from wsprism_core.transports.port import Host, Transport
 from wsprism_core.transports.tcp import TcpTransport
@@ -291,7 +293,11 @@ def _assemble(prepared: Prepared) -> Gateway:
     # One account for the whole process, whatever the connections came by.
     unfinished = UnfinishedBytes(settings.max_unfinished_bytes)
     websocket = WebSocketTransport(
-        host, prepared.port, bounds=bounds, unfinished=unfinished
+        host,
+        prepared.port,
+        bounds=bounds,
+        unfinished=unfinished,
+        deflate=_deflate(settings.deflate),
     )
     transports: list[Transport] = [_Listener(websocket, host, prepared.port, "--port")]
     if options.tcp_port is not None:
@@ -321,6 +327,12 @@ def _assemble(prepared: Prepared) -> Gateway:
         )
     except WsPrismError as error:
         raise RunError(str(error), exit_code=2) from error
+
+
+def _deflate(settings: DeflateConfig) -> Deflate | None:
+    if not settings.enabled:
+        return None
+    return Deflate(min_bytes=settings.min_bytes, level=settings.level)
 
 
 def _addresses(gateway: Gateway) -> list[str]:

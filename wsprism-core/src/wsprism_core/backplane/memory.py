@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from wsprism_core.realtime.channel import (
     Publication,
@@ -16,6 +17,9 @@ from wsprism_core.realtime.channel import (
 from wsprism_core.realtime.clock import Clock
 
 __all__ = ("MemoryBackplane", "MemoryChannel")
+
+#: What became of a publication of which nothing need be said.
+NOTHING: Final = Receipt()
 
 
 class MemoryBackplane:
@@ -84,6 +88,28 @@ class MemoryBackplane:
             del self._rooms[oldest]
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A recoverable message that a room remembers."""
+
+    seq: int
+    ts: int
+    svc: str
+    type: str
+    data: Any
+
+    def envelope(self, room: str) -> dict[str, Any]:
+        """Return it as `Gateway.history` does."""
+        return {
+            "svc": self.svc,
+            "type": self.type,
+            "room": room,
+            "seq": self.seq,
+            "ts": self.ts,
+            "data": self.data,
+        }
+
+
 class _SharedRoom:
     """What all gateways share of a room."""
 
@@ -91,7 +117,7 @@ class _SharedRoom:
         self,
         key: tuple[str, str],
         epoch: str,
-        history: deque[Mapping[str, Any]],
+        history: deque[_Kept],
         dedup_window: int,
     ) -> None:
         self.key = key
@@ -131,30 +157,36 @@ class MemoryChannel:
         """The number of the newest recoverable message."""
         return self._shared.seq
 
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest message kept."""
+        history = self._shared.history
+        return history[0].seq if history else self._shared.seq + 1
+
     def publish(
         self, publication: Publication, done: Callable[[Receipt], None] | None = None
     ) -> None:
         """Send a publication to every gateway of the room."""
         shared = self._shared
-        receipt = Receipt()
+        receipt = NOTHING
         if isinstance(publication, TextPublication):
-            if publication.dedup in shared.receipts:
-                assert publication.dedup is not None
-                receipt = shared.receipts[publication.dedup]
+            dedup = publication.dedup
+            if dedup is not None and dedup in shared.receipts:
                 if done is not None:
-                    done(receipt)
+                    done(shared.receipts[dedup])
                 return
             if publication.recoverable:
                 receipt = Receipt(
                     shared.seq + 1, self._clock.wall_ms(), publication.ack
                 )
-            else:
+            elif publication.ack is not None:
                 receipt = Receipt(ack=publication.ack)
         # Our own gateway comes first: what cannot be encoded fails before anything has
         # changed.
-        self._subscriber.published(publication, receipt)
+        own = self._subscriber
+        own.published(publication, receipt)
         for subscriber in shared.subscribers:
-            if subscriber is not self._subscriber:
+            if subscriber is not own:
                 subscriber.published(publication, receipt)
         if isinstance(publication, TextPublication):
             self._keep(publication, receipt)
@@ -185,15 +217,18 @@ class MemoryChannel:
         self, *, before: int | None, after: int | None, limit: int
     ) -> Sequence[Mapping[str, Any]]:
         """Return kept recoverable messages, oldest first."""
-        found = [
-            message
-            for message in self._shared.history
-            if (before is None or message["seq"] < before)
-            and (after is None or message["seq"] > after)
-        ]
+        kept, head = self._shared.history, self._shared.seq
+        # Numbers have no gaps, so that they tell the places.
+        start = 0 if after is None else max(0, len(kept) - (head - after))
+        end = len(kept)
+        if before is not None:
+            end = max(0, min(end, len(kept) - (head - before + 1)))
         if after is not None:
-            return list(islice(found, limit))
-        return found[max(0, len(found) - limit) :]
+            end = min(end, start + limit)
+        else:
+            start = max(start, end - limit)
+        room = self._shared.key[1]
+        return [one.envelope(room) for one in islice(kept, start, max(start, end))]
 
     def close(self) -> None:
         """Let go of the room."""
@@ -206,16 +241,16 @@ class MemoryChannel:
         shared = self._shared
         if publication.recoverable:
             assert receipt.seq is not None
+            assert receipt.ts is not None
             shared.seq = receipt.seq
             shared.history.append(
-                {
-                    "svc": publication.svc,
-                    "type": publication.type,
-                    "room": shared.key[1],
-                    "seq": receipt.seq,
-                    "ts": receipt.ts,
-                    "data": publication.data,
-                }
+                _Kept(
+                    receipt.seq,
+                    receipt.ts,
+                    publication.svc,
+                    publication.type,
+                    publication.data,
+                )
             )
         if publication.dedup is not None:
             shared.receipts[publication.dedup] = receipt

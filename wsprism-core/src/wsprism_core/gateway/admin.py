@@ -18,6 +18,8 @@ from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
 from wsprism_core.policy.origins import OriginPolicy, is_loopback
 from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.realtime.clock import Timer
+from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.transports.port import (
     ConnectRequest,
     Grant,
@@ -95,6 +97,7 @@ class AdminHost:
         guard: Who may.
         metrics: Where requests are counted.
         timeouts: Deadlines that the transport keeps.
+        wheel: Where they are put off.
     """
 
     def __init__(
@@ -103,8 +106,10 @@ class AdminHost:
         guard: AdminGuard,
         metrics: Metrics,
         timeouts: TransportTimeouts,
+        wheel: Wheel,
     ) -> None:
         self._inspector = inspector
+        self._wheel = wheel
         self._guard = guard
         self._metrics = metrics
         self.timeouts = timeouts
@@ -134,7 +139,11 @@ class AdminHost:
         """Note a request that the transport turned away by itself."""
         self._note(address, refusal.status, refusal.reason)
 
-    def greet(self, address: str) -> Refusal | None:
+    def after(self, seconds: float, work: Callable[[], None]) -> Timer:
+        """Run `work` once, on the gateway's wheel."""
+        return self._wheel.after(seconds, work)
+
+    def greet(self, transport: str, address: str) -> Refusal | None:
         """Let it go on: there is no limit of handshakes here."""
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:

@@ -11,13 +11,14 @@ from wsprism_core.dispatch import Function
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
 from wsprism_core.gateway.tasks import being_cancelled
 from wsprism_core.logs import EventLog
-from wsprism_core.metrics import Metrics
-from wsprism_core.policy.limits import HandshakeLimiter
+from wsprism_core.metrics import Metrics, close_label
+from wsprism_core.policy.limits import EventWindow, HandshakeLimiter
 from wsprism_core.policy.origins import OriginPolicy
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.policy.tickets import development_user
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import CloseCode, ErrorCode
+from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.session import SessionRegistry
 from wsprism_core.transports.port import ConnectRequest, Refusal
 
@@ -27,6 +28,9 @@ __all__ = ("PRE_AUTH_BYTES", "Admission", "Verdict")
 PRE_AUTH_BYTES = 8 * 1024
 #: Seconds that a client is told to wait for a full or draining gateway.
 RETRY_SECONDS = 2
+
+#: Handshakes over the limit that are logged in a second; further ones are counted.
+LOGGED_PER_SECOND = 10
 
 #: What a ticket and the limits come to.
 Verdict: TypeAlias = tuple[Tenant, Identity] | Refusal
@@ -40,6 +44,7 @@ class Admission:
         sessions: Who is there.
         authenticators: Each plugin's `authenticate`, in order.
         limiter: The handshake limiter, or None.
+        clock: Time.
         origins: Which web pages may connect.
         development: Whether development tickets are good.
         patience: Seconds that an async authenticator has.
@@ -58,6 +63,7 @@ class Admission:
         sessions: SessionRegistry,
         authenticators: Mapping[str, Function],
         limiter: HandshakeLimiter | None,
+        clock: Clock,
         origins: OriginPolicy,
         development: bool,
         patience: float,
@@ -69,6 +75,8 @@ class Admission:
         self._sessions = sessions
         self._authenticators = tuple(authenticators.items())
         self._limiter = limiter
+        self._clock = clock
+        self._storm = EventWindow(LOGGED_PER_SECOND, 1.0)
         self._origins = origins
         self._development = development
         self._patience = patience
@@ -84,20 +92,31 @@ class Admission:
         largest = max(t.limits.max_frame_bytes for t in self._tenants.values())
         return min(PRE_AUTH_BYTES, largest)
 
-    def greet(self, address: str) -> Refusal | None:
+    def greet(self, transport: str, address: str) -> Refusal | None:
         """Count a handshake; say whether it is one too many."""
         if self._limiter is None:
             return None
         wait = self._limiter.take(address)
         if wait is None:
             return None
-        return Refusal(
+        refusal = Refusal(
             429,
             CloseCode.TRY_AGAIN_LATER,
             "too many handshakes",
             retry_after=wait,
             code=ErrorCode.RATE_LIMITED,
         )
+        self._metrics.handshakes[transport, "429"] += 1
+        # In a storm the counter tells how many; the log need not drown in them.
+        if not self._storm.exceeded(self._clock.now()):
+            self._log.info(
+                "refused",
+                transport=transport,
+                address=address,
+                code=refusal.status,
+                reason=refusal.reason,
+            )
+        return refusal
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
         """Judge the Origin headers of a handshake."""
@@ -167,6 +186,17 @@ class Admission:
         self._metrics.handshakes[request.transport, str(code)] += 1
         self._log.info(
             "refused",
+            transport=request.transport,
+            address=request.address,
+            code=code,
+            reason=reason,
+        )
+
+    def note_early_end(self, request: ConnectRequest, code: int, reason: str) -> None:
+        """Count and log a connection that ended before it was let in or refused."""
+        self._metrics.handshakes[request.transport, str(close_label(code))] += 1
+        self._log.info(
+            "ended_early",
             transport=request.transport,
             address=request.address,
             code=code,

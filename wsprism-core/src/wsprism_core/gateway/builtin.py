@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wsprism_core.gateway.egress import Egress
+from wsprism_core.gateway.recovery import Missed
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.protocol.envelope import Envelope, outbound
 from wsprism_core.protocol.errors import ProtocolError
-from wsprism_core.protocol.layout import MAX_U32, ErrorCode
+from wsprism_core.protocol.layout import MAX_SAFE_INTEGER, MAX_U32, ErrorCode
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.session import Session
@@ -22,7 +23,7 @@ __all__ = ("DEFAULT_ROOM", "Builtin")
 #: What `room.join` joins where it names no room.
 DEFAULT_ROOM = "default"
 #: How many members `room.members` returns unless told, and at the most.
-MEMBERS_PAGE, MEMBERS_PAGE_LIMIT = 100, 1_000
+MEMBERS_PAGE, MEMBERS_PAGE_LIMIT = 100, 500
 
 
 class Builtin:
@@ -75,9 +76,9 @@ class Builtin:
             ProtocolError: It is refused.
         """
         if message.type == "join":
-            _mapping(message)
             name = DEFAULT_ROOM if message.room is None else message.room
-            self._desk.ask_to_join(session, name, message.seq)
+            missed = _missed(_mapping(message))
+            self._desk.ask_to_join(session, name, message.seq, missed)
         elif message.type == "leave":
             name = self._membership(session, message)
             self._desk.leave(session, name, message.seq)
@@ -123,6 +124,16 @@ def _mapping(message: Envelope) -> dict[str, Any]:
     if not isinstance(message.data, dict):
         raise _bad("data must be an object")
     return message.data
+
+
+def _missed(data: dict[str, Any]) -> Missed | None:
+    """Return where a join wants to go on from, None where it does not say."""
+    if "epoch" not in data and "seq" not in data:
+        return None
+    epoch = data.get("epoch")
+    if not isinstance(epoch, str):
+        raise _bad("data.epoch must be a string, and come with seq")
+    return Missed(epoch, _number(data, "seq", -1, 0, MAX_SAFE_INTEGER))
 
 
 def _number(data: dict[str, Any], name: str, default: int, low: int, high: int) -> int:

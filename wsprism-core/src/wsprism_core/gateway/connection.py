@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from wsprism_core.api import Identity
 from wsprism_core.gateway.admission import Admission
@@ -12,6 +13,8 @@ from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.errors import error_data
 from wsprism_core.gateway.handlers import HandlerQueues
+from wsprism_core.gateway.heartbeat import Heartbeat
+from wsprism_core.gateway.inbound import InboundTable
 from wsprism_core.gateway.ingress import Ingress
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.logs import EventLog
@@ -32,10 +35,14 @@ from wsprism_core.realtime.clock import Clock, Timer
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.session import Session
+from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.realtime.wire import outgoing_bytes
 from wsprism_core.transports.port import ConnectRequest, Link, Refusal
 
 __all__ = ("Connection", "ConnectionParts")
+
+# Bound once: enum attribute look-ups cost on the hot path.
+CLOSED: Final = OutboxState.CLOSED
 
 #: Refused messages that a client is told of in a second; further ones are counted.
 ERRORS_PER_SECOND = 10
@@ -55,6 +62,8 @@ class ConnectionParts:
     catalog: Catalog
     delivery: DeliveryEngine
     clock: Clock
+    wheel: Wheel
+    heartbeat: Heartbeat
     metrics: Metrics
     log: EventLog
     new_trace_id: Callable[[], str]
@@ -79,10 +88,12 @@ class Connection:
 
     Attributes:
         session: None until the client is authenticated, and again after the end.
+        table: What the tenant's clients may send; read only once there is a session.
         tenant: The tenant; read only once there is a session.
-        ticks_silent: Heartbeats since anything was heard.
-        ticks_unanswered: Heartbeats since a ping that no pong answered, -1 without one.
-        ticks: Heartbeats since it began.
+        beat: The heartbeat that comes next.
+        beats: Heartbeats since it began.
+        beats_silent: Heartbeats since anything was heard.
+        beats_unanswered: Heartbeats since a ping that no pong answered, -1 without one.
     """
 
     __slots__ = (
@@ -96,14 +107,17 @@ class Connection:
         "_refreshing",
         "_request",
         "_strikes",
+        "beat",
+        "beats",
+        "beats_silent",
+        "beats_unanswered",
         "link",
         "session",
+        "table",
         "tenant",
-        "ticks",
-        "ticks_silent",
-        "ticks_unanswered",
     )
 
+    table: InboundTable
     tenant: Tenant
 
     def __init__(
@@ -113,9 +127,10 @@ class Connection:
         self._request = request
         self.link = link
         self.session: Session | None = None
-        self.ticks = 0
-        self.ticks_silent = 0
-        self.ticks_unanswered = -1
+        self.beat: Timer | None = None
+        self.beats = 0
+        self.beats_silent = 0
+        self.beats_unanswered = -1
         self._bucket: TokenBucket | None = None
         self._queues: HandlerQueues | None = None
         self._errors: EventWindow | None = None
@@ -130,7 +145,7 @@ class Connection:
 
     def await_ticket(self) -> None:
         """Give the client a while to send `sys.auth`."""
-        self._auth_timer = self._parts.clock.after(
+        self._auth_timer = self._parts.wheel.after(
             self._parts.auth_timeout, self._auth_timed_out
         )
 
@@ -139,9 +154,11 @@ class Connection:
         if self._auth_timer is not None:
             self._auth_timer.cancel()
         self.tenant = tenant
-        self._bucket = tenant.connection_bucket(self._parts.clock.now())
+        self.table = self._parts.ingress.table(tenant)
+        self._bucket = tenant.connection_bucket(identity.user, self._parts.clock.now())
         self.link.limit(tenant.limits.max_frame_bytes)
         self._parts.admission.note_accept(self._request)
+        self._parts.heartbeat.watch(self)
         self._parts.desk.open(self, identity, resume=self._request.resume, ref=ref)
 
     def _auth_timed_out(self) -> None:
@@ -209,6 +226,8 @@ class Connection:
     ) -> None:
         """Say why no session begins, and close."""
         self._parts.admission.note_refusal(self._request, close_code, error.msg)
+        # Counted is counted: the end that follows is no early one.
+        self._closed = True
         self._say_error(error)
         self.link.close(close_code, error.msg)
 
@@ -216,22 +235,28 @@ class Connection:
 
     def text(self, payload: bytes) -> None:
         """Take a whole text message, valid UTF-8."""
-        self._take(decode_json, payload, self.text)
+        session = self.session
+        if session is None or self._held is not None:
+            self._take_early(decode_json, payload, self.text)
+        else:
+            self._take(session, decode_json, payload)
 
     def binary(self, payload: bytes) -> None:
         """Take a whole binary message: an envelope in MessagePack, or a hot frame."""
-        if is_binary_envelope(payload):
-            self._take(decode_msgpack, payload, self.binary)
-            return
-        self.ticks_silent = 0
-        if self._held is not None:
-            self._held.append((self.binary, payload))
-            return
-        if self.session is None:
-            if not self._closed:
+        session = self.session
+        if session is None or self._held is not None:
+            if is_binary_envelope(payload):
+                self._take_early(decode_msgpack, payload, self.binary)
+            elif self._held is not None:
+                self._held.append((self.binary, payload))
+            elif not self._closed:
                 self._turn_away(_not_authenticated(AUTH_FIRST))
             return
-        if self._is_over():
+        if is_binary_envelope(payload):
+            self._take(session, decode_msgpack, payload)
+            return
+        self.beats_silent = 0
+        if session.outbox.state is CLOSED:
             return
         try:
             frame = decode_hot_frame(payload)
@@ -249,12 +274,12 @@ class Connection:
 
     def heard(self) -> None:
         """Note a frame that is no message."""
-        self.ticks_silent = 0
+        self.beats_silent = 0
 
     def pong(self) -> None:
         """Note a pong."""
-        self.ticks_silent = 0
-        self.ticks_unanswered = -1
+        self.beats_silent = 0
+        self.beats_unanswered = -1
 
     def control(self, data: bytes) -> None:
         """Send framed control bytes on the control lane."""
@@ -276,39 +301,35 @@ class Connection:
 
     def closed(self, code: int, reason: str) -> None:
         """Note the end of the link."""
+        if self.session is None and not self._closed:
+            self._parts.admission.note_early_end(self._request, code, reason)
         self._closed = True
-        if self._auth_timer is not None:
-            self._auth_timer.cancel()
+        for timer in (self._auth_timer, self.beat):
+            if timer is not None:
+                timer.cancel()
         if self._queues is not None:
             self._queues.drop()
-        if self.session is not None:
+        session = self.session
+        if session is not None:
+            if self._bucket is not None:
+                now = self._parts.clock.now()
+                self.tenant.connection_ended(session.user, self._bucket, now)
             self._parts.desk.ended(self, code, reason)
             self.session = None
 
     def _take(
-        self,
-        decode: Callable[[bytes], Envelope],
-        payload: bytes,
-        again: Callable[[bytes], None],
+        self, session: Session, decode: Callable[[bytes], Envelope], payload: bytes
     ) -> None:
         """Decode an envelope and take it to its service."""
-        self.ticks_silent = 0
-        if self._held is not None:
-            self._held.append((again, payload))
-            return
-        if self._is_over():
+        self.beats_silent = 0
+        if session.outbox.state is CLOSED:
+            # It will be cut; nothing is done any more for what still comes.
             return
         try:
             message = decode(payload)
         except ProtocolError as error:
-            if self.session is None:
-                self._turn_away(error)
-            else:
-                self.refuse(error, lane=0)
-                self._count_undelivered(error)
-            return
-        if self.session is None:
-            self._authenticate(message)
+            self.refuse(error, lane=0)
+            self._count_undelivered(error)
             return
         try:
             self._parts.ingress.text(self, message, len(payload))
@@ -317,12 +338,25 @@ class Connection:
             lane = self._parts.catalog.answer_lane(message.svc, message.type)
             self.refuse(error, lane=lane)
 
-    def _is_over(self) -> bool:
-        """Whether nothing is done any more for what still comes."""
-        session = self.session
-        return self._closed or (
-            session is not None and session.outbox.state is OutboxState.CLOSED
-        )
+    def _take_early(
+        self,
+        decode: Callable[[bytes], Envelope],
+        payload: bytes,
+        again: Callable[[bytes], None],
+    ) -> None:
+        """Take an envelope that comes before there is a session."""
+        self.beats_silent = 0
+        if self._held is not None:
+            self._held.append((again, payload))
+            return
+        if self._closed:
+            return
+        try:
+            message = decode(payload)
+        except ProtocolError as error:
+            self._turn_away(error)
+        else:
+            self._authenticate(message)
 
     # ------------------------------------------------------ what the core asks
 
@@ -333,7 +367,8 @@ class Connection:
 
     def handlers_busy(self, svc: str) -> bool:
         """Whether an async handler of a service is under way for this session."""
-        return self._queues is not None and self._queues.busy(svc)
+        queues = self._queues
+        return queues is not None and queues.busy(svc)
 
     def handlers(self) -> HandlerQueues:
         """Return the queues of messages that wait for async handlers."""
@@ -351,13 +386,14 @@ class Connection:
         Raises:
             ProtocolError: It is one too many.
         """
-        for bucket in (self._bucket, self.tenant.bucket):
-            if bucket is not None and not bucket.take(self._parts.clock.now()):
-                raise ProtocolError(
-                    ErrorCode.RATE_LIMITED,
-                    "too many messages",
-                    retry_after_ms=max(1, round(bucket.retry_after() * 1000)),
-                )
+        own, shared = self._bucket, self.tenant.bucket
+        if own is None and shared is None:
+            return
+        now = self._parts.clock.now()
+        if own is not None and not own.take(now):
+            raise _rate_limited(own)
+        if shared is not None and not shared.take(now):
+            raise _rate_limited(shared)
 
     def refresh(self, ticket: str, ref: int | None) -> None:
         """Take a new ticket for the session that is open.
@@ -462,6 +498,14 @@ class Connection:
             trace_id=self._parts.new_trace_id(),
         )
         self.link.write(wire.frame_text(wire.codec.encode(envelope)))
+
+
+def _rate_limited(bucket: TokenBucket) -> ProtocolError:
+    return ProtocolError(
+        ErrorCode.RATE_LIMITED,
+        "too many messages",
+        retry_after_ms=max(1, round(bucket.retry_after() * 1000)),
+    )
 
 
 def _not_authenticated(msg: str, *, ref: int | None = None) -> ProtocolError:

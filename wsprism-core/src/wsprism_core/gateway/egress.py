@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from typing import Any, cast
 
 from wsprism_core.actions import (
@@ -15,16 +16,19 @@ from wsprism_core.actions import (
     JoinRoom,
     Kick,
     LeaveRoom,
+    Pull,
     Push,
     PushFrame,
     Reply,
 )
-from wsprism_core.gateway.catalog import Catalog
+from wsprism_core.gateway.catalog import Catalog, OutboundRoute
 from wsprism_core.gateway.errors import error_data
-from wsprism_core.protocol.envelope import outbound
+from wsprism_core.gateway.pulling import ServiceSource
+from wsprism_core.protocol.envelope import numbered, outbound
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import encode_hot_frame
 from wsprism_core.protocol.layout import OPCODE_ACK
+from wsprism_core.realtime.backlog import Pull as Marker
 from wsprism_core.realtime.channel import (
     FramePublication,
     Publication,
@@ -49,11 +53,17 @@ class Origin:
         wants_ack: Whether the sender waits for an answer.
         room: The room that it concerns.
         hot_svc_id: For a hot frame, its service's id.
+
+    Attributes:
+        answered: Whether it has its answer.
+        ack: What an acknowledgement will say.
+        counted: What its number counts, where it does; a refusal takes it back.
     """
 
     __slots__ = (
         "ack",
         "answered",
+        "counted",
         "hot_svc_id",
         "lane",
         "ref",
@@ -65,7 +75,6 @@ class Origin:
     def __init__(
         self,
         session: Session,
-        *,
         lane: int,
         ref: int | None = None,
         wants_ack: bool = False,
@@ -80,6 +89,7 @@ class Origin:
         self.hot_svc_id = hot_svc_id
         self.answered = False
         self.ack: Any = None
+        self.counted: Hashable | None = None
 
 
 class Egress:
@@ -96,6 +106,8 @@ class Egress:
     join: Callable[[Session, JoinRoom], object]
     leave: Callable[[Session, str], object]
     kick: Callable[[Session, int, str], object]
+    #: Told of a service whose source failed, and with what.
+    pull_failed: Callable[[str, BaseException], None]
 
     def __init__(
         self,
@@ -118,6 +130,7 @@ class Egress:
             Broadcast: self._broadcast,
             BroadcastFrame: self._broadcast_frame,
             PushFrame: self._push_frame,
+            Pull: self._pull,
             JoinRoom: self._join,
             LeaveRoom: self._leave,
             Kick: self._kick,
@@ -233,43 +246,45 @@ class Egress:
         Raises:
             ValueError: Its data cannot be encoded; nobody here gets it.
         """
-        message: Outgoing
+        envelope = hot = None
         if isinstance(publication, TextPublication):
-            route = self._catalog.type(publication.svc, publication.type)
-            message = Outgoing(
-                route.lane,
-                delivery=route.delivery,
-                key=publication.key,
-                room=room,
-                svc=route.svc,
-                seq=receipt.seq,
-                envelope=outbound(
-                    publication.svc,
-                    publication.type,
-                    room=room.name,
-                    seq=receipt.seq,
-                    ts=receipt.ts,
-                    data=publication.data,
-                ),
-            )
+            svc, type, data = publication.svc, publication.type, publication.data
+            route = self._catalog.type(svc, type)
+            seq, ts = receipt.seq, receipt.ts
+            if seq is None or ts is None or data is None:
+                envelope = outbound(
+                    svc, type, room=room.name, seq=seq, ts=ts, data=data
+                )
+            else:
+                envelope = numbered(svc, type, room.name, seq, ts, data)
         else:
+            seq = None
             route = self._catalog.opcode(publication.svc_id, publication.opcode)
-            message = Outgoing(
-                route.lane,
-                delivery=route.delivery,
-                key=(publication.opcode, publication.key),
-                room=room,
-                svc=route.svc,
-                hot=encode_hot_frame(
-                    publication.svc_id,
-                    publication.opcode,
-                    publication.payload,
-                    seq=publication.seq,
-                    alias=room.alias,
-                    sender=publication.sender,
-                ),
+            hot = encode_hot_frame(
+                publication.svc_id,
+                publication.opcode,
+                publication.payload,
+                seq=publication.seq,
+                alias=room.alias,
+                sender=publication.sender,
             )
-        self._delivery.broadcast(room.audience, message, publication.exclude)
+        message = Outgoing(
+            route.lane,
+            route.delivery,
+            publication.key,
+            room,
+            route.svc,
+            seq,
+            envelope,
+            hot,
+        )
+        room.published += 1
+        exclude = publication.exclude
+        self._delivery.broadcast(
+            room.audience,
+            message,
+            None if exclude is None else self._sessions.get(exclude),
+        )
 
     # -------------------------------------------------------------- the actions
 
@@ -310,13 +325,15 @@ class Egress:
             svc=svc,
             envelope=outbound(svc, action.type, room=action.room, data=action.data),
         )
-        for session in self._targets(action.session, action.user, tenant):
-            self._delivery.post(session, message)
+        self._delivery.post_each(
+            self._targets(action.session, action.user, tenant), message
+        )
 
     def _broadcast(
         self, action: Broadcast, svc: str, tenant: str, origin: Origin | None
     ) -> None:
-        route = self._catalog.type(svc, action.type)
+        type = action.type
+        recoverable = self._catalog.type(svc, type).recoverable
         room = self._room_for(action.room, tenant, origin)
         dedup = None
         if action.dedup is not None:
@@ -335,13 +352,13 @@ class Egress:
         room.channel.publish(
             TextPublication(
                 svc,
-                action.type,
+                type,
                 action.data,
-                recoverable=route.recoverable,
-                key=(action.type, action.key),
-                exclude=action.exclude,
-                dedup=dedup,
-                ack=action.ack,
+                recoverable,
+                (type, action.key),
+                action.exclude,
+                dedup,
+                action.ack,
             ),
             done,
         )
@@ -362,7 +379,7 @@ class Egress:
                     action.payload,
                     action.seq,
                     action.sender,
-                    action.key,
+                    (action.opcode, action.key),
                     action.exclude,
                 )
             )
@@ -387,8 +404,66 @@ class Egress:
                 alias=None if room is None else room.alias,
             ),
         )
-        for session in self._targets(action.session, action.user, tenant):
-            self._delivery.post(session, message)
+        self._delivery.post_each(
+            self._targets(action.session, action.user, tenant), message
+        )
+
+    def _pull(self, action: Pull, svc: str, tenant: str, origin: Origin | None) -> None:
+        room = None
+        if action.room is not None:
+            if action.session is not None or action.user is not None:
+                raise ValueError("exactly one of session, user and room must be given")
+            room = self._rooms.get(tenant, action.room)
+            sessions: Iterable[Session] = () if room is None else room.sessions()
+        else:
+            sessions = self._targets(action.session, action.user, tenant)
+        lane = self._pulled_route(svc, action.type).lane
+        source = ServiceSource(
+            svc, action.source, partial(self._pulled, svc, lane, room), self.pull_failed
+        )
+        pull = Marker(lane, source, key=action.key, room=room)
+        for session in sessions:
+            self._delivery.pull(session, pull)
+
+    def _pulled_route(self, svc: str, type: str | int) -> OutboundRoute:
+        """Return how a type or opcode that is pulled travels.
+
+        Raises:
+            ValueError: The manifest does not declare it, or not so.
+        """
+        if isinstance(type, str):
+            return self._catalog.type(svc, type, pulled=True)
+        return self._catalog.opcode(self._catalog.svc_id(svc), type, pulled=True)
+
+    def _pulled(
+        self, svc: str, lane: int, room: Room | None, push: Push | PushFrame
+    ) -> Outgoing:
+        """Return the message that a source gave for one session.
+
+        Raises:
+            ValueError: It cannot be sent on the lane of its marker.
+        """
+        if push.session is not None or push.user is not None or push.room is not None:
+            raise ValueError(
+                "what is pulled goes to who pulls it, in the marker's room"
+            )
+        envelope = hot = None
+        if isinstance(push, Push):
+            route = self._pulled_route(svc, push.type)
+            name = None if room is None else room.name
+            envelope = outbound(svc, push.type, room=name, data=push.data)
+        else:
+            route = self._pulled_route(svc, push.opcode)
+            hot = encode_hot_frame(
+                self._catalog.svc_id(svc),
+                push.opcode,
+                push.payload,
+                seq=push.seq,
+                alias=None if room is None else room.alias,
+            )
+        if route.lane != lane:
+            raise ValueError("what is pulled rides the lane of its marker")
+        return Outgoing(lane, room=room, svc=svc, envelope=envelope, hot=hot)
 
     def _join(
         self, action: JoinRoom, svc: str, tenant: str, origin: Origin | None

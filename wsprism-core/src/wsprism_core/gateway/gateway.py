@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.backplane.port import Backplane
-from wsprism_core.config import Config, ConfigError, describe
+from wsprism_core.config import Config, ConfigError, GatewayConfig, describe
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway.admin import AdminHost, AdminListener
 from wsprism_core.gateway.admission import Admission
@@ -21,7 +21,7 @@ from wsprism_core.gateway.connection import ConnectionParts
 from wsprism_core.gateway.drain import Drain
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.failures import Failures
-from wsprism_core.gateway.heartbeat import Heartbeat
+from wsprism_core.gateway.heartbeat import BEATS_PER_INTERVAL, Heartbeat
 from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.host import GatewayHost
 from wsprism_core.gateway.http import HttpRoutes, RouteError
@@ -30,6 +30,7 @@ from wsprism_core.gateway.inspector import Inspector
 from wsprism_core.gateway.monitor import Monitor
 from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
+from wsprism_core.gateway.recovery import RecoveryBounds
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
@@ -42,14 +43,20 @@ from wsprism_core.policy.origins import OriginPolicy
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.realtime.clock import Clock
+from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.lanes import Lane, bound_lanes
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import SessionRegistry
+from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.routes import Route
 from wsprism_core.routing import build_routes
 from wsprism_core.transports.port import Host, Transport, TransportTimeouts
 
 __all__ = ("Gateway",)
+
+#: Seconds from one slot of the wheel to the next, at most.
+LONGEST_TICK: Final = 0.1
 
 
 class Gateway:
@@ -105,10 +112,21 @@ class Gateway:
         self._tasks = Tasks(self._log)
         failures = Failures(self.metrics)
         tenants = {tenant.id: Tenant(tenant, clock.now()) for tenant in config.tenants}
+        self._tenants = tenants
         routes = build_routes(plugins, observe_with(failures, self._tasks.spawn))
         services = [route.service for route in routes.services.values()]
         catalog = Catalog(services, routes.lanes)
-        self.delivery = DeliveryEngine(clock, routes.lanes, self._slow_consumer)
+        self._wheel = Wheel(clock, _tick(settings))
+        self.delivery = DeliveryEngine(
+            clock,
+            _bound_lanes(routes.lanes, settings),
+            self._slow_consumer,
+            writes=WriteDeadline(
+                self._wheel,
+                silence=settings.writer_send_timeout_ms / 1000,
+                bytes_per_s=settings.min_write_bytes_per_s,
+            ),
+        )
         self._backplane = backplane or MemoryBackplane(
             clock,
             lambda: f"{chance.getrandbits(64):016x}",
@@ -128,6 +146,10 @@ class Gateway:
             hooks=hooks,
             clock=clock,
             presence_batch=settings.presence_batch_ms / 1000,
+            catalog=catalog,
+            recovery=RecoveryBounds(
+                settings.max_recover_messages, settings.max_recover_bytes
+            ),
         )
         trace_ids = _TraceIds(chance)
         self._desk = SessionDesk(
@@ -142,12 +164,16 @@ class Gateway:
             ping_interval=settings.ping_interval_ms / 1000,
             service_ids=catalog.service_ids,
         )
+        egress.pull_failed = lambda svc, error: failures.note(
+            routes.services[svc].plugin, "pull", error
+        )
         egress.join, egress.leave, egress.kick = desk.join, desk.leave, self._desk.kick
         self._admission = Admission(
             tenants=tenants,
             sessions=self.sessions,
             authenticators=compile_each(plugins.hook("authenticate")),
-            limiter=_limiter(config, clock),
+            limiter=_limiter(config, clock, chance),
+            clock=clock,
             origins=OriginPolicy(settings.allowed_origins, loopback_only=development),
             development=development,
             patience=settings.handshake_timeout_ms / 1000,
@@ -157,7 +183,12 @@ class Gateway:
         )
         ingress = Ingress(
             routes=routes,
-            checks=compile_checks(services),
+            checks=compile_checks(
+                services,
+                lambda svc, error: failures.note(
+                    routes.services[svc].plugin, "schema", error
+                ),
+            ),
             builtin=Builtin(desk, egress, self.delivery, clock),
             catalog=catalog,
             egress=egress,
@@ -173,6 +204,14 @@ class Gateway:
             catalog=catalog,
             delivery=self.delivery,
             clock=clock,
+            wheel=self._wheel,
+            heartbeat=Heartbeat(
+                self._wheel,
+                self.delivery,
+                ping=settings.ping_interval_ms / 1000,
+                pong=settings.pong_timeout_ms / 1000,
+                idle=settings.idle_timeout_ms / 1000,
+            ),
             metrics=self.metrics,
             log=self._log,
             new_trace_id=trace_ids,
@@ -186,7 +225,11 @@ class Gateway:
             routes=_plugin_routes(plugins),
             failures=failures,
         )
-        timeouts = TransportTimeouts(handshake=settings.handshake_timeout_ms / 1000)
+        timeouts = TransportTimeouts(
+            handshake=settings.handshake_timeout_ms / 1000,
+            message=settings.message_timeout_ms / 1000,
+            close=settings.close_timeout_ms / 1000,
+        )
         self.host: Host = GatewayHost(parts, http, timeouts)
         self._monitor = Monitor(
             clock, self.metrics, self._totals, slow=settings.slow_handler_ms / 1000
@@ -203,7 +246,7 @@ class Gateway:
         self._admin_host: Host | None = None
         if admin is not None:
             self._admin_host = AdminHost(
-                self.inspector, admin.guard, self.metrics, timeouts
+                self.inspector, admin.guard, self.metrics, timeouts, self._wheel
             )
         self._configs = _plugin_configs(config, plugins)
         self._api_parts = ApiParts(
@@ -220,14 +263,6 @@ class Gateway:
         self._apis: dict[str, PluginGateway] = {}
         # Plugins that have begun, and so are to be ended.
         self._begun: set[str] = set()
-        self._heartbeat = Heartbeat(
-            self._desk,
-            self.delivery,
-            clock,
-            ping=settings.ping_interval_ms / 1000,
-            pong=settings.pong_timeout_ms / 1000,
-            idle=settings.idle_timeout_ms / 1000,
-        )
         self._drain = Drain(
             self._admission,
             self.sessions,
@@ -257,7 +292,7 @@ class Gateway:
                     raise
             # Those that had nothing to begin.
             self._begun.update(info.name for info in self.plugins.loaded)
-            self._heartbeat.start()
+            self._wheel.start()
             for transport in self.transports:
                 await transport.start(self.host)
                 self._log.info("listening", address=transport.address)
@@ -290,7 +325,7 @@ class Gateway:
             await self.admin.transport.stop()
         for transport in self.transports:
             await transport.stop()
-        self._heartbeat.stop()
+        self._wheel.stop()
         self._monitor.stop()
         stops = compile_each(self.plugins.hook("on_stop"))
         for plugin, stop in reversed(stops.items()):
@@ -341,6 +376,9 @@ class Gateway:
                 )
             },
             insecure=lambda: {"development_tickets": self._development},
+            spent_limits=lambda: {
+                tenant.id: tenant.spent_limits for tenant in self._tenants.values()
+            },
             lag=self._monitor.lag_histogram,
             pauses=lambda: {
                 str(one.generation): (one.count, one.total_s, one.max_s)
@@ -362,7 +400,44 @@ class _TraceIds:
         return f"{self._node}-{self._count:x}"
 
 
-def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:
+def _bound_lanes(lanes: tuple[Lane, ...], settings: GatewayConfig) -> tuple[Lane, ...]:
+    """Return the lanes with the bounds that are configured.
+
+    Raises:
+        ConfigError: There is no such lane.
+    """
+    bounds = {
+        name: changes.model_dump(exclude_none=True)
+        for name, changes in settings.lanes.items()
+    }
+    try:
+        return bound_lanes(lanes, bounds)
+    except ValueError as error:
+        raise ConfigError("the configuration", [f"gateway.lanes: {error}"]) from None
+
+
+def _tick(settings: GatewayConfig) -> float:
+    """Return seconds from one slot of the wheel to the next.
+
+    It is short enough for the shortest deadline to come about when it should.
+    """
+    deadlines = (
+        settings.ping_interval_ms,
+        settings.pong_timeout_ms,
+        settings.idle_timeout_ms,
+        settings.auth_timeout_ms,
+        settings.handshake_timeout_ms,
+        settings.message_timeout_ms,
+        settings.close_timeout_ms,
+        settings.writer_send_timeout_ms,
+    )
+    shortest = min(deadline for deadline in deadlines if deadline)
+    return min(LONGEST_TICK, shortest / 1000 / BEATS_PER_INTERVAL)
+
+
+def _limiter(
+    config: Config, clock: Clock, chance: random.Random
+) -> HandshakeLimiter | None:
     limit = config.gateway.handshake_limit
     if not limit.enabled:
         return None
@@ -373,6 +448,7 @@ def _limiter(config: Config, clock: Clock) -> HandshakeLimiter | None:
         per_ip_rps=limit.per_ip_rps,
         per_ip_burst=limit.per_ip_burst,
         max_ip_entries=limit.max_ip_entries,
+        chance=chance,
     )
 
 

@@ -9,8 +9,8 @@ comes to so many bytes that no more is read from it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeAlias
 
 from wsprism_core.actions import Actions
@@ -19,7 +19,7 @@ from wsprism_core.gateway.tasks import being_cancelled
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 
-__all__ = ("MAX_BYTES", "HandlerQueues", "Job")
+__all__ = ("MAX_BYTES", "HandlerQueues", "Job", "Start")
 
 #: How much one session's handlers may hold before its reading pauses, in bytes.
 MAX_BYTES = 1024 * 1024
@@ -37,14 +37,26 @@ class Job:
         start: Calls the handler.
         finish: Called with its result or its exception, unless it was dropped.
         size: The length of the message in bytes.
+        key: What it stands for; while it waits, a newer one of the same key takes its
+            place. None where no other does.
+        supersede: Called in the place of `finish` when one has.
     """
 
-    __slots__ = ("finish", "size", "start")
+    __slots__ = ("finish", "key", "size", "start", "supersede")
 
-    def __init__(self, start: Start, finish: Finish, size: int = 0) -> None:
+    def __init__(
+        self,
+        start: Start,
+        finish: Finish,
+        size: int = 0,
+        key: Hashable | None = None,
+        supersede: Callable[[], None] = lambda: None,
+    ) -> None:
         self.start = start
         self.finish = finish
         self.size = size
+        self.key = key
+        self.supersede = supersede
 
 
 class HandlerQueues:
@@ -86,7 +98,8 @@ class HandlerQueues:
         self._max_bytes = max_bytes
         self._held = 0
         self.paused = False
-        self._waiting: dict[str, deque[Job]] = {}
+        # By what each stands for, so that a newer one finds its place.
+        self._waiting: dict[str, OrderedDict[Hashable, Job]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def busy(self, svc: str) -> bool:
@@ -96,24 +109,30 @@ class HandlerQueues:
     def submit(self, svc: str, job: Job) -> None:
         """Run a job after those of the same service that came before it.
 
+        Where one of the same key waits, the job takes its place instead.
+
         Raises:
             ProtocolError: As many as may wait do so already.
         """
         if svc not in self._tasks:
-            self._waiting[svc] = deque()
+            self._waiting[svc] = OrderedDict()
             self._tasks[svc] = asyncio.ensure_future(self.work(svc, job))
+            self._hold(job.size)
+            return
+        waiting = self._waiting[svc]
+        key = job if job.key is None else job.key
+        elder = waiting.get(key)
+        if elder is None and len(waiting) >= self._bound:
+            raise ProtocolError(
+                ErrorCode.RESOURCE_EXHAUSTED,
+                "too many messages wait for this service",
+            )
+        waiting[key] = job
+        if elder is None:
+            self._hold(job.size)
         else:
-            waiting = self._waiting[svc]
-            if len(waiting) >= self._bound:
-                raise ProtocolError(
-                    ErrorCode.RESOURCE_EXHAUSTED,
-                    "too many messages wait for this service",
-                )
-            waiting.append(job)
-        self._held += job.size
-        if self._held > self._max_bytes and not self.paused:
-            self.paused = True
-            self._pause()
+            self._hold(job.size - elder.size)
+            elder.supersede()
 
     def drop(self) -> None:
         """Forget what waits and cancel what is under way: the session is over."""
@@ -122,6 +141,8 @@ class HandlerQueues:
         for waiting in self._waiting.values():
             waiting.clear()
         self._waiting = {}
+        # Nothing is read any more, so nothing is to be paused or resumed.
+        self._held = 0
         self.paused = False
         for task in tasks.values():
             task.cancel()
@@ -131,15 +152,24 @@ class HandlerQueues:
         waiting = self._waiting[svc]
         await self._do(first)
         while waiting:
-            await self._do(waiting.popleft())
+            _, job = waiting.popitem(last=False)
+            await self._do(job)
         if self._waiting.get(svc) is waiting:
             del self._waiting[svc], self._tasks[svc]
 
     async def _do(self, job: Job) -> None:
         await _run(job)
-        self._held -= job.size
-        if self.paused and self._held <= self._max_bytes:
-            self.paused = False
+        self._hold(-job.size)
+
+    def _hold(self, size: int) -> None:
+        """Hold so many bytes more or less, and pause or resume the reading for it."""
+        self._held += size
+        if self.paused is (self._held > self._max_bytes):
+            return
+        self.paused = not self.paused
+        if self.paused:
+            self._pause()
+        else:
             self._resume()
 
 

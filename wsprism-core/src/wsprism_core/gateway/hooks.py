@@ -11,6 +11,7 @@ from wsprism_core.actions import (
     Actions,
     Broadcast,
     BroadcastFrame,
+    Pull,
     Push,
     PushFrame,
     Reply,
@@ -27,7 +28,7 @@ from wsprism_core.realtime.session import Session
 __all__ = ("EventHooks",)
 
 #: What is sent in the name of a service; the other actions are done in nobody's.
-_SENT: Final = (Ack, Broadcast, BroadcastFrame, Push, PushFrame, Reply)
+_SENT: Final = (Ack, Broadcast, BroadcastFrame, Pull, Push, PushFrame, Reply)
 
 
 class EventHooks:

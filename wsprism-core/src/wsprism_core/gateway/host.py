@@ -8,6 +8,7 @@ from wsprism_core.api import Identity
 from wsprism_core.gateway.connection import Connection, ConnectionParts
 from wsprism_core.gateway.http import HttpRoutes
 from wsprism_core.policy.tenant import Tenant
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.port import (
     ConnectRequest,
     Grant,
@@ -38,9 +39,13 @@ class GatewayHost:
         self._http = http
         self.timeouts = timeouts
 
-    def greet(self, address: str) -> Refusal | None:
+    def after(self, seconds: float, work: Callable[[], None]) -> Timer:
+        """Run `work` once, on the gateway's wheel."""
+        return self._parts.wheel.after(seconds, work)
+
+    def greet(self, transport: str, address: str) -> Refusal | None:
         """Count a handshake from `address`; say whether it is one too many."""
-        return self._parts.admission.greet(address)
+        return self._parts.admission.greet(transport, address)
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
         """Judge the Origin headers of a handshake."""

@@ -2,28 +2,34 @@
 
 The order of the checks, of which the first that fails answers: size (the transport's),
 decoding (the connection's), rate, allowlist, the type's own size, membership, schema,
-`check_message`, the service. A refusal thus never tells more than its sender may know.
+`check_message`, its number, the service. A refusal thus never tells more than its
+sender may know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
-from wsprism_core.actions import Actions
+from wsprism_core.actions import ACTION_TYPES, Actions
 from wsprism_core.gateway.builtin import Builtin
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.checks import Check
 from wsprism_core.gateway.egress import Egress, Origin
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
-from wsprism_core.gateway.handlers import Job
+from wsprism_core.gateway.handlers import Job, Start
 from wsprism_core.gateway.hooks import EventHooks
+from wsprism_core.gateway.inbound import InboundTable, TextEntry
+from wsprism_core.gateway.newest import Newest, forget_number, waiting_key
 from wsprism_core.manifest import RoomRule
 from wsprism_core.metrics import Metrics
+from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.envelope import Envelope
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import HotFrame
 from wsprism_core.protocol.layout import ErrorCode
+from wsprism_core.realtime.delivery import MessageTooLarge
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import Session
 from wsprism_core.routing import Routes, ServiceRoute
@@ -32,6 +38,10 @@ if TYPE_CHECKING:
     from wsprism_core.gateway.connection import Connection
 
 __all__ = ("Ingress",)
+
+# Bound once: enum attribute look-ups cost on the hot path.
+MEMBER: Final = RoomRule.MEMBER
+NO_ROOM: Final = RoomRule.NONE
 
 
 class Ingress:
@@ -67,13 +77,93 @@ class Ingress:
         self._builtin = builtin
         self._catalog = catalog
         self._egress = egress
+        self._newest = Newest(egress, metrics)
         self._hooks = hooks
         self._rooms = rooms
         self._metrics = metrics
         self._failures = failures
+        self._tables: dict[Tenant, InboundTable] = {}
+
+    def table(self, tenant: Tenant) -> InboundTable:
+        """Return what a tenant's clients may send."""
+        table = self._tables.get(tenant)
+        if table is None:
+            table = self._tables[tenant] = InboundTable(
+                self._routes, self._checks, self._catalog, tenant, self._metrics
+            )
+        return table
 
     def text(self, connection: Connection, message: Envelope, size: int) -> None:
         """Take a text message to its owner.
+
+        Raises:
+            ProtocolError: It is refused.
+        """
+        entry = connection.table.text.get((message.svc, message.type))
+        if entry is None:
+            self._built_in(connection, message)
+            return
+        session = connection.session
+        assert session is not None
+        connection.spend_token()
+        entry.tally.count += 1
+        if entry.max_bytes is not None and size > entry.max_bytes:
+            raise ProtocolError(
+                ErrorCode.PAYLOAD_TOO_LARGE, f"the limit is {entry.max_bytes} bytes"
+            )
+        # What a service broadcasts without naming a room goes to no stranger's.
+        room = None
+        if entry.room_rule is MEMBER:
+            room = message.room
+            if room is None:
+                room = message.room = session.active_room
+                if room is None:
+                    raise ProtocolError(ErrorCode.BAD_REQUEST, "it names no room")
+            membership = session.memberships.get(room)
+            if membership is None or membership.quiet:
+                raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
+        elif entry.room_rule is NO_ROOM:
+            message.room = None
+        if entry.check is not None:
+            message.data = entry.check(message.data)
+        if self._hooks.checks_messages:
+            message = self._hooks.check_message(session, message)
+            if connection.session is None:
+                # The check has ended the session.
+                return
+            if room is not None:
+                room = message.room
+        origin = Origin(
+            session, entry.lane, message.seq, message.ack_requested, room, None
+        )
+        if entry.drop_stale and self._newest.drops_text(entry, origin):
+            return
+        route = entry.route
+        handle = route.on_message
+        assert handle is not None
+        if route.is_async or connection.handlers_busy(entry.svc):
+            start = partial(handle, session, message)
+            self._queue(connection, entry, message, origin, size, start)
+            return
+        try:
+            result = handle(session, message)
+        except STOPS_THE_PROCESS:
+            raise
+        except BaseException as error:
+            self._finish(route, "on_message", origin, None, error)
+            return
+        # To ask whether something is awaitable costs more than to know an action.
+        if type(result) not in ACTION_TYPES and isinstance(result, Awaitable):
+            # A plain function that returns an awaitable, such as a partial.
+            self._queue(connection, entry, message, origin, size, lambda: result)
+            return
+        actions = cast("Actions", result)
+        done = self._finish(route, "on_message", origin, actions, None)
+        if done and self._routes.observe_message is not None:
+            self._routes.observe_message(session, message)
+
+    def _built_in(self, connection: Connection, message: Envelope) -> None:
+        """Take a message to one of the core's own services, or say why it is none.
 
         Raises:
             ProtocolError: It is refused.
@@ -88,60 +178,12 @@ class Ingress:
         if not tenant.text.passes(svc, type):
             raise ProtocolError(ErrorCode.NOT_ALLOWED, "your tenant does not allow it")
         if svc == "room":
-            self._metrics.messages[tenant.id, svc, "text"] += 1
+            connection.table.room_tally.count += 1
             self._builtin.room(session, message)
             return
-        route = self._routes.services.get(svc)
-        if route is None:
+        if svc not in self._routes.services:
             raise ProtocolError(ErrorCode.BAD_REQUEST, "no such service")
-        kind = route.inbound.get(type)
-        if kind is None:
-            raise ProtocolError(ErrorCode.BAD_REQUEST, "no such type of message")
-        self._metrics.messages[tenant.id, svc, "text"] += 1
-        if kind.max_bytes is not None and size > kind.max_bytes:
-            raise ProtocolError(
-                ErrorCode.PAYLOAD_TOO_LARGE, f"the limit is {kind.max_bytes} bytes"
-            )
-        if kind.room is RoomRule.MEMBER:
-            if message.room is None:
-                message.room = session.active_room
-                if message.room is None:
-                    raise ProtocolError(ErrorCode.BAD_REQUEST, "it names no room")
-            if not session.is_member(message.room):
-                raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
-        elif kind.room is RoomRule.NONE:
-            message.room = None
-        check = self._checks.get((svc, type))
-        if check is not None:
-            message.data = self._checked(route, check, message.data)
-        if self._hooks.checks_messages:
-            message = self._hooks.check_message(session, message)
-            if connection.session is None:
-                # The check has ended the session.
-                return
-        origin = Origin(
-            session,
-            lane=self._catalog.answer_lane(svc, type),
-            ref=message.seq,
-            wants_ack=message.ack_requested,
-            # What a service broadcasts without naming a room goes to no stranger's.
-            room=message.room if kind.room is RoomRule.MEMBER else None,
-        )
-        self._hand_over(connection, route, message, origin, size)
-
-    def _checked(self, route: ServiceRoute, check: Check, data: Any) -> Any:
-        """Return data that fits its schema; a schema's own failure is its plugin's.
-
-        Raises:
-            ProtocolError: It does not fit, or the schema failed.
-        """
-        try:
-            return check(data)
-        except (ProtocolError, *STOPS_THE_PROCESS):
-            raise
-        except BaseException as error:
-            self._failures.note(route.plugin, "schema", error)
-            raise ProtocolError(ErrorCode.INTERNAL, "the service failed") from error
+        raise ProtocolError(ErrorCode.BAD_REQUEST, "no such type of message")
 
     def frame(self, connection: Connection, frame: HotFrame) -> None:
         """Take a hot frame to its owner.
@@ -149,38 +191,39 @@ class Ingress:
         Raises:
             ProtocolError: It is refused.
         """
-        session, tenant = connection.session, connection.tenant
-        assert session is not None
-        svc_id, opcode = frame.svc_id, frame.opcode
+        entry = connection.table.frames.get(frame.svc_id << 8 | frame.opcode)
         connection.spend_token()
-        if not tenant.hot.passes(svc_id, opcode):
-            raise ProtocolError(ErrorCode.NOT_ALLOWED, "your tenant does not allow it")
-        route = self._routes.by_id[svc_id]
-        if route is None:
-            raise ProtocolError(ErrorCode.BAD_REQUEST, "no such service")
-        kind = route.opcodes.get(opcode)
-        if kind is None:
-            raise ProtocolError(ErrorCode.BAD_REQUEST, "no such opcode")
-        self._metrics.messages[tenant.id, route.service.name, "hot"] += 1
-        if kind.max_bytes is not None and len(frame.payload) > kind.max_bytes:
+        if entry is None:
+            raise self._why_not(connection.tenant, frame)
+        session = connection.session
+        assert session is not None
+        entry.tally.count += 1
+        if entry.max_bytes is not None and len(frame.payload) > entry.max_bytes:
             raise ProtocolError(
-                ErrorCode.PAYLOAD_TOO_LARGE, f"the limit is {kind.max_bytes} bytes"
+                ErrorCode.PAYLOAD_TOO_LARGE, f"the limit is {entry.max_bytes} bytes"
             )
-        room = self._room_of(session, frame)
-        if kind.room is RoomRule.MEMBER:
-            if room is None and tenant.hot_requires_active_room:
+        if frame.alias is None:
+            active = session.active
+            room = None if active is None else active.room.name
+        else:
+            room = self._room_of(session, frame.alias)
+        if entry.room_rule is MEMBER:
+            if room is None and entry.needs_room:
                 raise ProtocolError(ErrorCode.BAD_REQUEST, "it is for no room")
             frame.room = room
-        if kind.layout is not None:
-            frame.packet = kind.layout.unpack(frame.payload)
+        if entry.layout is not None:
+            frame.packet = entry.layout.unpack(frame.payload)
         origin = Origin(
             session,
-            lane=self._catalog.opcode_lane(svc_id, opcode),
-            ref=frame.seq,
-            wants_ack=frame.ack_requested,
-            room=frame.room,
-            hot_svc_id=svc_id,
+            entry.lane,
+            frame.seq,
+            frame.ack_requested,
+            frame.room,
+            frame.svc_id,
         )
+        if entry.drop_stale and self._newest.drops_frame(entry, origin):
+            return
+        route = entry.route
         assert route.on_binary is not None
         actions: Actions = None
         failure: BaseException | None = None
@@ -194,62 +237,48 @@ class Ingress:
         if done and self._routes.observe_binary is not None:
             self._routes.observe_binary(session, frame)
 
-    def _hand_over(
+    def _why_not(self, tenant: Tenant, frame: HotFrame) -> ProtocolError:
+        """Return why a frame that has no entry is refused."""
+        if not tenant.hot.passes(frame.svc_id, frame.opcode):
+            return ProtocolError(ErrorCode.NOT_ALLOWED, "your tenant does not allow it")
+        if self._routes.by_id[frame.svc_id] is None:
+            return ProtocolError(ErrorCode.BAD_REQUEST, "no such service")
+        return ProtocolError(ErrorCode.BAD_REQUEST, "no such opcode")
+
+    def _queue(
         self,
         connection: Connection,
-        route: ServiceRoute,
+        entry: TextEntry,
         message: Envelope,
         origin: Origin,
         size: int,
+        start: Start,
     ) -> None:
-        """Call the owner of a text message, now or behind those before it."""
-        session, svc = origin.session, route.service.name
-        handle = route.on_message
-        assert handle is not None
+        """Let an async handler run behind those before it.
+
+        Raises:
+            ProtocolError: As many as may wait do so already.
+        """
 
         def finish(actions: Actions, failure: BaseException | None) -> None:
             try:
-                self._finish_text(route, message, origin, actions, failure)
+                done = self._finish(entry.route, "on_message", origin, actions, failure)
             except ProtocolError as error:
                 error.ref = message.seq
                 connection.refuse(error, lane=origin.lane)
-
-        if route.is_async or connection.handlers_busy(svc):
-            job = Job(lambda: handle(session, message), finish, size)
-            connection.handlers().submit(svc, job)
-            return
-        actions: Actions = None
-        failure: BaseException | None = None
-        try:
-            result = handle(session, message)
-            if isinstance(result, Awaitable):
-                # A plain function that returns an awaitable, such as a partial.
-                awaitable = result
-                connection.handlers().submit(svc, Job(lambda: awaitable, finish, size))
                 return
-            actions = result
-        except STOPS_THE_PROCESS:
+            if done and self._routes.observe_message is not None:
+                self._routes.observe_message(origin.session, message)
+
+        key = waiting_key(entry, message)
+        job = Job(
+            start, finish, size, key, lambda: self._newest.supersede(entry, origin)
+        )
+        try:
+            connection.handlers().submit(entry.svc, job)
+        except ProtocolError:
+            forget_number(origin)
             raise
-        except BaseException as error:
-            failure = error
-        self._finish_text(route, message, origin, actions, failure)
-
-    def _finish_text(
-        self,
-        route: ServiceRoute,
-        message: Envelope,
-        origin: Origin,
-        actions: Actions,
-        failure: BaseException | None,
-    ) -> None:
-        """Do what the handler of a text message returned, and show it to observers.
-
-        Raises:
-            ProtocolError: The handler refused the message, or failed.
-        """
-        done = self._finish(route, "on_message", origin, actions, failure)
-        if done and self._routes.observe_message is not None:
-            self._routes.observe_message(origin.session, message)
 
     def _finish(
         self,
@@ -269,31 +298,37 @@ class Ingress:
         """
         if failure is None:
             try:
-                self._egress.perform(
+                egress = self._egress
+                egress.perform(
                     actions, route.service.name, origin.session.tenant, origin
                 )
-                self._egress.finish(origin)
+                if origin.wants_ack:
+                    egress.finish(origin)
                 return True
             except STOPS_THE_PROCESS:
                 raise
             except BaseException as error:
                 failure = error
+        forget_number(origin)
         if isinstance(failure, ProtocolError) and not origin.answered:
             raise failure
+        if isinstance(failure, MessageTooLarge) and not origin.answered:
+            # What a sender asked for came out too large; nobody got any of it.
+            raise ProtocolError(
+                ErrorCode.PAYLOAD_TOO_LARGE, "it comes out too large to be sent"
+            ) from failure
         self._failures.note(route.plugin, hook, failure)
         if origin.answered:
             return False
         raise ProtocolError(ErrorCode.INTERNAL, "the service failed") from failure
 
-    def _room_of(self, session: Session, frame: HotFrame) -> str | None:
-        """Return the name of the room that a frame is for.
+    def _room_of(self, session: Session, alias: int) -> str:
+        """Return the name of the room that an alias stands for.
 
         Raises:
-            ProtocolError: Its sender is not in that room.
+            ProtocolError: The sender is not in that room.
         """
-        if frame.alias is None:
-            return session.active_room
-        room = self._rooms.by_alias(frame.alias)
+        room = self._rooms.by_alias(alias)
         if (
             room is None
             or room.tenant != session.tenant

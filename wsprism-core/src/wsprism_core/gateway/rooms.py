@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from wsprism_core.actions import JoinRoom
 from wsprism_core.backplane.port import Backplane
+from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.hooks import EventHooks
+from wsprism_core.gateway.recovery import (
+    Missed,
+    RecoveryBounds,
+    Refused,
+    judge,
+    pulls,
+)
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.envelope import outbound
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
+from wsprism_core.realtime.backlog import Pull
 from wsprism_core.realtime.channel import Publication, Receipt
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.presence import PresenceBatch
 from wsprism_core.realtime.rooms import Membership, Room, RoomRegistry
 from wsprism_core.realtime.session import Session, SessionRegistry
-from wsprism_core.realtime.wire import Outgoing, Wire
+from wsprism_core.realtime.wire import Outgoing
 
 __all__ = ("MEMBERS_IN_JOINED", "RoomDesk")
 
@@ -40,6 +50,8 @@ class RoomDesk:
         hooks: The plugins' event hooks.
         clock: Time.
         presence_batch: Seconds for which presence changes are collected.
+        catalog: How what is recovered travels.
+        recovery: How much of it one client may fetch at once.
     """
 
     def __init__(
@@ -54,6 +66,8 @@ class RoomDesk:
         hooks: EventHooks,
         clock: Clock,
         presence_batch: float,
+        catalog: Catalog,
+        recovery: RecoveryBounds,
     ) -> None:
         self._tenants = tenants
         self._sessions = sessions
@@ -64,10 +78,24 @@ class RoomDesk:
         self._hooks = hooks
         self._clock = clock
         self._presence_batch = presence_batch
+        self._catalog = catalog
+        self._recovery = recovery
         self._presence_lane = delivery.lane("interactive")
 
-    def ask_to_join(self, session: Session, name: str, ref: int | None) -> None:
+    def ask_to_join(
+        self,
+        session: Session,
+        name: str,
+        ref: int | None,
+        missed: Missed | None = None,
+    ) -> None:
         """Join a room as a client that asked for it.
+
+        Args:
+            session: The client's.
+            name: The room's name.
+            ref: The `seq` of what it asked with.
+            missed: From where it wants to go on; for a member, what it wants again.
 
         Raises:
             ProtocolError: A plugin or a limit refuses it.
@@ -84,7 +112,7 @@ class RoomDesk:
                 # What a plugin wanted done about the join has ended it.
                 raise ProtocolError(ErrorCode.NOT_ALLOWED, "you may not join this room")
         session.active = membership
-        self._tell_joined(membership, ref)
+        self._tell_joined(membership, ref, missed)
 
     def join(self, session: Session, wanted: JoinRoom) -> None:
         """Join a room because a service wants it; nothing is asked."""
@@ -156,8 +184,10 @@ class RoomDesk:
             if room.users >= limits.max_users_per_room:
                 raise _exhausted("the room is full")
 
-    def _tell_joined(self, membership: Membership, ref: int | None) -> None:
-        room = membership.room
+    def _tell_joined(
+        self, membership: Membership, ref: int | None, missed: Missed | None = None
+    ) -> None:
+        room, session = membership.room, membership.session
         data: dict[str, Any] = {
             "alias": room.alias,
             "epoch": room.channel.epoch,
@@ -166,7 +196,22 @@ class RoomDesk:
             "members": room.roster(limit=MEMBERS_IN_JOINED),
             "count": len(room.channel.members()),
         }
-        self._egress.system(membership.session, "joined", data, room=room.name, ref=ref)
+        replay: Sequence[Pull] = ()
+        if missed is not None:
+            refused = self._recovery_refused(room, missed)
+            data["recovered"] = refused is None
+            if refused is None:
+                replay = pulls(room, missed, self._catalog)
+            else:
+                data["reason"] = str(refused)
+        self._egress.system(session, "joined", data, room=room.name, ref=ref)
+        if replay:
+            self._delivery.fetch_again(session, room, replay)
+
+    def _recovery_refused(self, room: Room, missed: Missed) -> Refused | None:
+        if not self._catalog.recoverable_lanes:
+            return Refused.NOT_RECOVERABLE
+        return judge(room.channel, missed, self._recovery)
 
     # ---------------------------------------------------------------- presence
 
@@ -179,7 +224,7 @@ class RoomDesk:
         room.presence_due = False
         batch, room.presence = room.presence, PresenceBatch()
         newcomers = dict(batch.newcomers())
-        settled: dict[Wire, list[Session]] = {}
+        settled: list[Session] = []
         for membership in room.members():
             if membership.n in newcomers:
                 news = batch.news(newcomers[membership.n])
@@ -187,11 +232,10 @@ class RoomDesk:
                     message = self._presence_message(room, news.as_data())
                     self._delivery.post(membership.session, message)
             else:
-                session = membership.session
-                settled.setdefault(session.wire, []).append(session)
+                settled.append(membership.session)
         if news := batch.news():
             message = self._presence_message(room, news.as_data())
-            self._delivery.broadcast(settled, message)
+            self._delivery.post_each(settled, message)
 
     def _presence_message(self, room: Room, data: dict[str, Any]) -> Outgoing:
         return Outgoing(
@@ -205,18 +249,16 @@ class RoomDesk:
 class _RoomSubscriber:
     """The gateway's side of a room's channel."""
 
-    __slots__ = ("_changed", "_egress", "_room")
+    __slots__ = ("_changed", "_room", "published")
 
     def __init__(
         self, room: Room, egress: Egress, changed: Callable[[Room], None]
     ) -> None:
         self._room = room
-        self._egress = egress
         self._changed = changed
-
-    def published(self, publication: Publication, receipt: Receipt) -> None:
-        self._room.published += 1
-        self._egress.deliver(self._room, publication, receipt)
+        self.published: Callable[[Publication, Receipt], None] = partial(
+            egress.deliver, room
+        )
 
     def entered(self, n: int, user: str) -> None:
         self._room.presence.enter(n, user)

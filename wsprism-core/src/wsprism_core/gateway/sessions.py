@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from wsprism_core.api import Identity
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.logs import EventLog
-from wsprism_core.metrics import Metrics
+from wsprism_core.metrics import Metrics, close_label
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.session import Session, SessionRegistry
-from wsprism_core.transports.port import NO_CLOSE_FRAME
 
 if TYPE_CHECKING:
     from wsprism_core.gateway.connection import Connection
 
 __all__ = ("SessionDesk",)
-
-#: What a close without a code counts as (RFC 6455, 7.1.5).
-_NO_CODE_GIVEN: Final = 1005
-#: The close codes that are counted one by one; a peer may send any other number.
-_COUNTED_CODES: Final = frozenset({*CloseCode, _NO_CODE_GIVEN, NO_CLOSE_FRAME})
 
 
 class SessionDesk:
@@ -148,9 +142,9 @@ class SessionDesk:
         assert session is not None
         del self._connections[session.id]
         self._sessions.remove(session)
-        session.outbox.close()
+        self._delivery.close(session)
         self._rooms.leave_all(session)
-        self._metrics.closes[code if code in _COUNTED_CODES else "other"] += 1
+        self._metrics.closes[close_label(code)] += 1
         self._log.info(
             "session_closed",
             sid=session.id,

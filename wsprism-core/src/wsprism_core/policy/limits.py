@@ -6,11 +6,16 @@ All of it runs in one thread, so every limit is exact: there is no race to lose.
 from __future__ import annotations
 
 import math
+import random
 from collections import OrderedDict, deque
+from typing import Final
 
 from wsprism_core.realtime.clock import Clock
 
-__all__ = ("EventWindow", "HandshakeLimiter", "TokenBucket")
+__all__ = ("EventWindow", "HandshakeLimiter", "SpentLimits", "TokenBucket")
+
+#: The longest that a refused handshake is told to wait, in seconds.
+LONGEST_WAIT: Final = 60.0
 
 
 class TokenBucket:
@@ -46,13 +51,62 @@ class TokenBucket:
         """Return seconds until there is a token again, counted from the last take."""
         return max(0.0, (1.0 - self._tokens) / self.rate)
 
+    def lower(self, level: float) -> None:
+        """Take tokens away until it holds `level` at most."""
+        self._tokens = min(self._tokens, level)
+
+    def level(self, now: float) -> float:
+        """Return how many tokens it holds."""
+        return min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
+
     def is_full(self, now: float) -> bool:
         """Whether it would hold `burst` tokens now: as good as a new one."""
-        return self._tokens + (now - self._at) * self.rate >= self.burst
+        return self.level(now) >= self.burst
+
+
+class SpentLimits:
+    """What users had left of a limit when their connections ended.
+
+    A new connection goes on from there: else reconnecting would be a way around the
+    limit.
+
+    Args:
+        limit: Users remembered; the one who left longest ago is forgotten.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._by_user: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_user)
+
+    def remember(self, user: str, bucket: TokenBucket, now: float) -> None:
+        """Note what a connection that ended had left, until that is full again."""
+        kept = self._by_user
+        known = kept.pop(user, None)
+        if known is None or bucket.level(now) < known.level(now):
+            known = bucket
+        if not known.is_full(now):
+            kept[user] = known
+        while kept and (
+            len(kept) > self._limit or next(iter(kept.values())).is_full(now)
+        ):
+            kept.popitem(last=False)
+
+    def apply(self, user: str, bucket: TokenBucket, now: float) -> None:
+        """Lower a new connection's bucket to the least that its user had left."""
+        known = self._by_user.get(user)
+        if known is not None:
+            bucket.lower(known.level(now))
 
 
 class HandshakeLimiter:
     """Bounds the handshakes of everybody together and of each address.
+
+    Those that are refused are told to come back one after the other and not all at
+    once: each gets a moment of its own, at random within the time that it takes to let
+    in as many as were refused lately.
 
     Args:
         clock: Time.
@@ -61,6 +115,7 @@ class HandshakeLimiter:
         per_ip_rps: Handshakes a second from one address.
         per_ip_burst: The same at once.
         max_ip_entries: Addresses remembered; the one unheard of longest is forgotten.
+        chance: Where the moments come from.
     """
 
     def __init__(
@@ -72,12 +127,14 @@ class HandshakeLimiter:
         per_ip_rps: int,
         per_ip_burst: int,
         max_ip_entries: int,
+        chance: random.Random | None = None,
     ) -> None:
         self._clock = clock
-        self._all = TokenBucket(global_rps, global_burst, clock.now())
+        self._chance = chance or random.Random()
+        self._all = _Entrance(global_rps, global_burst, clock.now())
         self._per_ip = (per_ip_rps, per_ip_burst)
         self._max = max_ip_entries
-        self._by_ip: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._by_ip: OrderedDict[str, _Entrance] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_ip)
@@ -91,7 +148,7 @@ class HandshakeLimiter:
         now = self._clock.now()
         bucket = self._by_ip.get(address)
         if bucket is None:
-            bucket = self._by_ip[address] = TokenBucket(*self._per_ip, now)
+            bucket = self._by_ip[address] = _Entrance(*self._per_ip, now)
             if len(self._by_ip) > self._max:
                 self._by_ip.popitem(last=False)
         else:
@@ -99,8 +156,27 @@ class HandshakeLimiter:
         # The address first, so that one that is refused takes nothing from the others.
         for limit in (bucket, self._all):
             if not limit.take(now):
-                return max(1, math.ceil(limit.retry_after()))
+                queue = min(LONGEST_WAIT, limit.queue(now))
+                return max(1, math.ceil(queue * self._chance.random()))
         return None
+
+
+class _Entrance(TokenBucket):
+    """A bucket that counts those that it has turned away and will see again."""
+
+    __slots__ = ("_waiting", "_waiting_at")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        super().__init__(rate, burst, now)
+        self._waiting = 0.0
+        self._waiting_at = now
+
+    def queue(self, now: float) -> float:
+        """Count one more that waits; return the seconds in which all get in."""
+        gone = (now - self._waiting_at) * self.rate
+        self._waiting = max(0.0, self._waiting - gone) + 1.0
+        self._waiting_at = now
+        return self._waiting / self.rate
 
 
 class EventWindow:

@@ -10,7 +10,7 @@ from wsprism_core.config import (
     TenantConfig,
 )
 from wsprism_core.policy.allowlist import HotAllowlist, TextAllowlist
-from wsprism_core.policy.limits import TokenBucket
+from wsprism_core.policy.limits import SpentLimits, TokenBucket
 
 __all__ = ("Tenant",)
 
@@ -42,17 +42,30 @@ class Tenant:
         )
         self._rate = (policy.rate_limit_rps, policy.rate_limit_burst)
         self._scope = policy.rate_limit_scope
+        self._spent = SpentLimits(policy.rate_limit_max_spent)
         self.bucket = (
             self._new_bucket(now)
             if self._scope is not RateLimitScope.CONNECTION
             else None
         )
 
-    def connection_bucket(self, now: float) -> TokenBucket | None:
+    @property
+    def spent_limits(self) -> int:
+        """How many users have left and have not all of their limit back yet."""
+        return len(self._spent)
+
+    def connection_bucket(self, user: str, now: float) -> TokenBucket | None:
         """Return the rate limit of a new connection, or None where it has none."""
         if self._scope is RateLimitScope.TENANT:
             return None
-        return self._new_bucket(now)
+        bucket = self._new_bucket(now)
+        if bucket is not None:
+            self._spent.apply(user, bucket, now)
+        return bucket
+
+    def connection_ended(self, user: str, bucket: TokenBucket, now: float) -> None:
+        """Remember the rate limit of a connection for the user's next one."""
+        self._spent.remember(user, bucket, now)
 
     def _new_bucket(self, now: float) -> TokenBucket | None:
         rate, burst = self._rate

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from wsprism_core.protocol.envelope import outbound
 from wsprism_core.realtime.lanes import Delivery, Lane
-from wsprism_core.realtime.wire import Form, Outgoing, Passage, Wire
+from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
 __all__ = ("STARVATION_FLOOR", "Backlog", "LaneCounters", "Lost", "Pull", "Source")
 
@@ -116,14 +116,18 @@ class Lost:
         # Numbers in between were not for this reader, and the range has no holes.
         self.count = seq - self.from_seq + 1
 
-    def encode(self, wire: Wire) -> bytes:
-        """Return the `sys.lost` as bytes of a wire."""
+    def envelope(self) -> dict[str, Any]:
+        """Return the `sys.lost`."""
         data: dict[str, Any] = {"svc": self.svc, "lane": self.lane, "count": self.count}
         if self.room is not None:
             data["room"] = self.room
         if self.from_seq is not None:
             data |= {"from_seq": self.from_seq, "to_seq": self.to_seq}
-        return wire.frame_text(wire.codec.encode(outbound("sys", "lost", data=data)))
+        return outbound("sys", "lost", data=data)
+
+    def encode(self, wire: Wire) -> bytes:
+        """Return the `sys.lost` as bytes of a wire."""
+        return wire.frame_text(wire.codec.encode(self.envelope()))
 
 
 Entry: TypeAlias = Form | Lost | Pull
@@ -225,7 +229,7 @@ class Backlog:
             False where its lane is full and nothing in it may give way: the session is
             a slow consumer and must be closed.
         """
-        message = form.passage
+        message = form.message
         index = message.lane
         lane = self._waiting[index]
         if message.delivery is LATEST:
@@ -292,13 +296,19 @@ class Backlog:
             self._credit_below(index, sent)
         return b"".join(taken)
 
-    def drop_room(self, room: object) -> None:
-        """Forget what waits of a room; its last words are said."""
+    def drop_room(self, room: object, *, recoverable: bool = False) -> None:
+        """Forget what waits of a room.
+
+        Args:
+            room: Its last words are said.
+            recoverable: Forget only what can be fetched again, and is about to be.
+        """
         for index, lane in enumerate(self._waiting):
             gone = [
                 serial
                 for serial, entry in lane.entries.items()
                 if _room_of(entry) is room
+                and (not recoverable or _is_recoverable(entry))
             ]
             for serial in gone:
                 self._remove(index, serial)
@@ -330,13 +340,14 @@ class Backlog:
         self, index: int, serial: int, pull: Pull, budget: int, wire: Wire, reader: Any
     ) -> list[bytes]:
         messages, more = pull.source.pull(reader, budget)
-        if not more:
+        # A source that gives nothing has nothing, whatever it says of more.
+        if not (more and messages):
             self._remove(index, serial)
         return [message.form(wire).data for message in messages]
 
     # ---------------------------------------------------------------- the bounds
 
-    def _hold_bounds(self, index: int, newest: Passage) -> bool:
+    def _hold_bounds(self, index: int, newest: Outgoing) -> bool:
         """Make what may give way do so, until the lane is within its bounds."""
         bounds, lane = self._lanes[index], self._waiting[index]
         while len(lane.entries) > bounds.max_messages or lane.bytes > bounds.max_bytes:
@@ -379,7 +390,7 @@ class Backlog:
         lane = self._waiting[index]
         first = lane.entries[serials[0]]
         assert isinstance(first, Form)
-        message = first.passage
+        message = first.message
         slot = (message.svc, message.room, message.seq is not None)
         place = lane.lost.get(slot)
         if place is None:
@@ -392,7 +403,7 @@ class Backlog:
         for serial in serials:
             entry = lane.entries[serial]
             assert isinstance(entry, Form)
-            lost.add(entry.passage.seq)
+            lost.add(entry.message.seq)
             if place is None and serial == serials[0]:
                 self._forget(lane, serial, entry)
                 lane.entries[serial] = lost
@@ -426,7 +437,7 @@ class Backlog:
         if isinstance(entry, Pull):
             del lane.pulls[entry.source, entry.key]
             return
-        message = entry.passage
+        message = entry.message
         if message.delivery is LATEST:
             del lane.latest[message.svc, message.room, message.key]
         elif message.delivery is VOLATILE:
@@ -443,7 +454,13 @@ class Backlog:
                 del lane.rooms[message.room]
 
 
+def _is_recoverable(entry: Entry) -> bool:
+    if isinstance(entry, Form):
+        return entry.message.seq is not None
+    return isinstance(entry, Lost) and entry.from_seq is not None
+
+
 def _room_of(entry: Entry) -> object:
     if isinstance(entry, Form):
-        return entry.passage.room
+        return entry.message.room
     return entry.owner if isinstance(entry, Lost) else entry.room

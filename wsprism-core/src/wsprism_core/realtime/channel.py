@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 __all__ = (
     "Channel",
@@ -21,7 +21,7 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TextPublication:
     """A text message for the members of a room.
 
@@ -46,7 +46,7 @@ class TextPublication:
     ack: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FramePublication:
     """A hot frame for the members of a room; each gateway puts its own alias in it."""
 
@@ -62,7 +62,8 @@ class FramePublication:
 Publication: TypeAlias = TextPublication | FramePublication
 
 
-class Receipt(NamedTuple):
+@dataclass(slots=True)
+class Receipt:
     """What became of a publication.
 
     Attributes:
@@ -99,6 +100,10 @@ class Channel(Protocol):
     @property
     def seq(self) -> int:
         """The number of the newest recoverable message, 0 before the first."""
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest message kept; `seq + 1` where none is."""
 
     def publish(
         self, publication: Publication, done: Callable[[Receipt], None] | None = None

@@ -1,24 +1,54 @@
 """Delivery: post now, flush once at the end of the turn.
 
-Posting a message to a session is one append to one of its lanes. The first post of a
-turn of the event loop marks the session; at the end of the turn each marked session is
-flushed with one write.
+Posting a message to a session is one append to one of its lanes, and to a room one
+append to the tail of its audience. The first post of a turn of the event loop marks
+either; at the end of the turn each session with something new is flushed with one
+write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from wsprism_core.realtime.audience import SHARING_PAYS_FROM, Audience
 from wsprism_core.realtime.backlog import LaneCounters, Pull
 from wsprism_core.realtime.clock import Clock
+from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.lanes import Lane
-from wsprism_core.realtime.outbox import POSTED_LIMIT, Outbox, OutboxState
+from wsprism_core.realtime.outbox import (
+    POSTED_LIMIT,
+    WRITE_CHUNK,
+    Outbox,
+    OutboxState,
+)
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
-__all__ = ("DeliveryEngine",)
+__all__ = ("DeliveryEngine", "MessageTooLarge")
 
-CLEAN, DIRTY, STALLED, CLOSED = OutboxState
+CLEAN, DIRTY, STALLED, CLOSED, SHARING = OutboxState
+
+
+class MessageTooLarge(ValueError):
+    """A message is larger than its lane takes.
+
+    Args:
+        lane: The lane's name.
+        size: The message's, in bytes on the wire.
+        largest: What the lane takes.
+    """
+
+    def __init__(self, lane: str, size: int, largest: int) -> None:
+        super().__init__(lane, size, largest)
+        self.lane = lane
+        self.size = size
+        self.largest = largest
+
+    def __str__(self) -> str:
+        return (
+            f"a message of {self.size} bytes is larger than the lane {self.lane}"
+            f" takes ({self.largest})"
+        )
 
 
 class DeliveryEngine:
@@ -28,7 +58,9 @@ class DeliveryEngine:
         clock: When a turn ends.
         lanes: The gateway's lanes, in order.
         slow_consumer: Called at the end of the turn with each session whose reliable
-            messages exceeded a bound; it closes the session.
+            messages exceeded a bound, and with who misses the write deadline; it
+            closes the session.
+        writes: The write deadline; None is none.
     """
 
     def __init__(
@@ -36,12 +68,18 @@ class DeliveryEngine:
         clock: Clock,
         lanes: tuple[Lane, ...],
         slow_consumer: Callable[[Session], None],
+        writes: WriteDeadline | None = None,
     ) -> None:
         self._clock = clock
+        self._writes = writes
+        if writes is not None:
+            writes.missed = slow_consumer
         self.lanes = lanes
+        self._largest = tuple(lane.max_message_bytes for lane in lanes)
         self.counters = tuple(LaneCounters() for _ in lanes)
         self._slow_consumer = slow_consumer
         self._dirty: list[Session] = []
+        self._sharing: list[Audience] = []
         self._overflowed: list[Session] = []
         self._flush_due = False
 
@@ -64,9 +102,13 @@ class DeliveryEngine:
         """Queue a message for one session.
 
         Raises:
-            ValueError: Its data cannot be encoded; nothing is queued.
+            ValueError: Its data cannot be encoded, or it is larger than its lane takes;
+                nothing is queued.
         """
-        self._post((session,), message.form(session.wire))
+        form = message.form(session.wire)
+        if form.size > self._largest[message.lane]:
+            raise self._too_large(form)
+        self._post((session,), form)
 
     def post_form(self, session: Session, form: Form) -> None:
         """Queue a message that is bytes already."""
@@ -74,28 +116,50 @@ class DeliveryEngine:
 
     def broadcast(
         self,
-        audience: Mapping[Wire, Iterable[Session]],
+        audiences: Mapping[Wire, Audience],
         message: Outgoing,
-        exclude: str | None = None,
+        exclude: Session | None = None,
     ) -> None:
-        """Queue a message for many sessions, encoded once per wire.
+        """Queue a message for a whole room, encoded once per wire.
 
         Args:
-            audience: The sessions, by their wire.
+            audiences: The room's sessions, by their wire.
             message: The message.
-            exclude: The id of a session that does not get it.
+            exclude: A session that does not get it.
 
         Raises:
-            ValueError: Its data cannot be encoded for one wire; nothing is queued.
+            ValueError: Its data cannot be encoded for one wire, or it is larger than
+                its lane takes; nothing is queued.
         """
-        forms = [(message.form(wire), group) for wire, group in audience.items()]
-        for form, group in forms:
-            if exclude is not None:
-                group = [session for session in group if session.id != exclude]
+        largest = self._largest[message.lane]
+        forms = []
+        for wire, audience in audiences.items():
+            form = message.form(wire)
+            if form.size > largest:
+                raise self._too_large(form)
+            forms.append((audience, form))
+        for audience, form in forms:
+            self._share(audience, form, exclude)
+
+    def post_each(self, sessions: Iterable[Session], message: Outgoing) -> None:
+        """Queue a message for several sessions, encoded once per wire.
+
+        Raises:
+            ValueError: As for a broadcast.
+        """
+        groups: dict[Wire, list[Session]] = {}
+        for session in sessions:
+            groups.setdefault(session.wire, []).append(session)
+        forms = [(group, message.form(wire)) for wire, group in groups.items()]
+        for _, form in forms:
+            if form.size > self._largest[message.lane]:
+                raise self._too_large(form)
+        for group, form in forms:
             self._post(group, form)
 
     def pull(self, session: Session, pull: Pull) -> None:
         """Queue a marker; its source is asked when the session's socket can take it."""
+        self._have_own(session)
         outbox = session.outbox
         if outbox.state is CLOSED:
             return
@@ -106,27 +170,74 @@ class DeliveryEngine:
             self._schedule()
 
     def _post(self, sessions: Iterable[Session], form: Form) -> None:
-        lane, size, dirty = form.passage.lane, form.size, self._dirty
-        for session in sessions:
+        lane, size, dirty = form.message.lane, form.size, self._dirty
+        # A flush may end a session, and so change the members.
+        for session in tuple(sessions):
             outbox = session.outbox
             state = outbox.state
-            if state is STALLED:
+            if state is SHARING:
+                self._have_own(session)
+            elif state is STALLED:
                 if not outbox.offer(form):
                     self._overflow(session)
-            elif state is not CLOSED:
-                outbox.queues[lane].append(form)
-                outbox.posted += size
-                if state is CLEAN:
-                    outbox.state = DIRTY
-                    dirty.append(session)
-                if outbox.posted > POSTED_LIMIT:
-                    self.flush_session(session)
+                continue
+            elif state is CLOSED:
+                continue
+            outbox.queues[lane].append(form)
+            outbox.posted += size
+            if state is CLEAN:
+                outbox.state = DIRTY
+                dirty.append(session)
+            if outbox.posted > POSTED_LIMIT:
+                self.flush_session(session)
         if dirty or self._overflowed:
             self._schedule()
+
+    def _share(self, audience: Audience, form: Form, exclude: Session | None) -> None:
+        """Put a message into an audience's tail, and post it to those who are apart."""
+        if not audience.sharing:
+            if len(audience.members) < SHARING_PAYS_FROM:
+                members: Iterable[Session] = audience.members
+                if exclude is not None:
+                    members = [one for one in members if one is not exclude]
+                self._post(members, form)
+                return
+            self._begin_sharing(audience)
+        if exclude is not None and exclude.outbox.shared is audience:
+            audience.part(exclude)
+        audience.share(form)
+        if audience.apart:
+            self._post([one for one in audience.apart if one is not exclude], form)
+        if audience.posted > POSTED_LIMIT:
+            self._flush_audience(audience)
+
+    def _begin_sharing(self, audience: Audience) -> None:
+        """Let the members share a tail until the end of the turn, but for some."""
+        audience.sharing = True
+        self._sharing.append(audience)
+        for session in audience.members:
+            outbox = session.outbox
+            if outbox.state is CLEAN:
+                outbox.state = SHARING
+                outbox.shared = audience
+            else:
+                # It has something of its own already, or its socket is full.
+                audience.apart[session] = None
+        self._schedule()
+
+    def _have_own(self, session: Session) -> None:
+        """See to it that what waits for a session is in its own lanes."""
+        audience = session.outbox.shared
+        if audience is not None:
+            audience.part(session)
 
     def flush(self) -> None:
         """Write what every marked session has waiting, and cut the slow consumers."""
         self._flush_due = False
+        sharing, self._sharing = self._sharing, []
+        for audience in sharing:
+            if audience.sharing:
+                self._flush_audience(audience)
         dirty, self._dirty = self._dirty, []
         for session in dirty:
             if session.outbox.state is DIRTY:
@@ -138,12 +249,16 @@ class DeliveryEngine:
 
     def flush_session(self, session: Session) -> None:
         """Write what one session has waiting, as far as its socket takes it."""
-        if not session.outbox.flush(session.link, session):
+        self._have_own(session)
+        outbox = session.outbox
+        if not outbox.flush(session.link, session):
             self._overflow(session)
+        elif outbox.state is STALLED:
+            self._watch(session)
 
     def send_now(self, session: Session) -> None:
         """Write what a session has waiting, without waiting for the end of the turn."""
-        if session.outbox.state is DIRTY:
+        if session.outbox.state in (DIRTY, SHARING):
             self.flush_session(session)
 
     def let_go(self, session: Session, room: object) -> None:
@@ -151,24 +266,110 @@ class DeliveryEngine:
         self.send_now(session)
         session.outbox.drop_room(room)
 
+    def fetch_again(
+        self, session: Session, room: object, pulls: Iterable[Pull]
+    ) -> None:
+        """Have what a session missed of a room pulled, in the place of what waits.
+
+        What can be sent of the room is sent before, and what cannot be is forgotten: it
+        is among what is pulled.
+        """
+        self.send_now(session)
+        session.outbox.drop_recoverable(room)
+        for pull in pulls:
+            self.pull(session, pull)
+
     def pause(self, session: Session) -> None:
         """Note that a session's socket takes nothing."""
+        self._have_own(session)
         if not session.outbox.stall():
             self._overflow(session)
+        elif session.outbox.state is STALLED:
+            self._watch(session)
 
     def resume(self, session: Session) -> None:
         """Note that a session's socket takes bytes again."""
-        if session.outbox.state is STALLED:
+        outbox = session.outbox
+        if outbox.state is STALLED:
             self.flush_session(session)
+            if outbox.state is CLEAN and self._writes is not None:
+                self._writes.forget(session)
+
+    def close(self, session: Session) -> None:
+        """Forget what waits for a session, and take nothing more for it."""
+        session.outbox.close()
+        if self._writes is not None:
+            self._writes.forget(session)
+
+    def _flush_audience(self, audience: Audience) -> None:
+        """Write an audience's tail to those who share it, joined once for all."""
+        parted, size = audience.parted, audience.posted
+        forms = audience.take_tail()
+        chunks = _chunks(forms, size)
+        sharers = 0
+        # A write may end a session, and so change the members.
+        for session in list(audience.members):
+            outbox = session.outbox
+            if outbox.shared is not audience:
+                continue
+            sharers += 1
+            outbox.shared = None
+            outbox.state = CLEAN
+            for data, left in chunks:
+                if not session.link.write(data):
+                    self._keep_rest(session, left)
+                    break
+        for form in forms:
+            self.counters[form.message.lane].messages_out += sharers
+        for session in parted:
+            if session.outbox.state is DIRTY:
+                self.flush_session(session)
+
+    def _keep_rest(self, session: Session, left: Sequence[Form]) -> None:
+        """Let wait what a socket that is full did not take of a tail."""
+        kept = session.outbox.stall()
+        if session.outbox.state is STALLED:
+            self._watch(session)
+            for form in left:
+                self.counters[form.message.lane].messages_out -= 1
+                kept = kept and session.outbox.offer(form)
+            if not kept:
+                self._overflow(session)
 
     def _overflow(self, session: Session) -> None:
         """Take nothing more for a session, and cut it at the end of the turn."""
-        session.outbox.close()
+        self.close(session)
         self._overflowed.append(session)
         self._schedule()
+
+    def _watch(self, session: Session) -> None:
+        """See to it that a session whose socket is full gets on."""
+        if self._writes is not None:
+            self._writes.watch(session)
+
+    def _too_large(self, form: Form) -> MessageTooLarge:
+        lane = self.lanes[form.message.lane]
+        return MessageTooLarge(lane.name, form.size, lane.max_message_bytes)
 
     def _schedule(self) -> None:
         """See to it that there is a flush at the end of the turn."""
         if not self._flush_due:
             self._flush_due = True
             self._clock.at_end_of_turn(self.flush)
+
+
+def _chunks(forms: Sequence[Form], size: int) -> list[tuple[bytes, Sequence[Form]]]:
+    """Return bytes to write, a chunk at a time, and what is left behind each."""
+    if size <= WRITE_CHUNK:
+        return [(b"".join([form.data for form in forms]), ())]
+    chunks: list[tuple[bytes, Sequence[Form]]] = []
+    taken: list[bytes] = []
+    size = 0
+    for place, form in enumerate(forms):
+        if taken and size + form.size > WRITE_CHUNK:
+            chunks.append((b"".join(taken), forms[place:]))
+            taken, size = [], 0
+        taken.append(form.data)
+        size += form.size
+    chunks.append((b"".join(taken), ()))
+    return chunks

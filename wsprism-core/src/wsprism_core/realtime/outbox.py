@@ -8,15 +8,18 @@ apply.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from wsprism_core.realtime.backlog import Backlog, LaneCounters, Pull
 from wsprism_core.realtime.lanes import Lane
 from wsprism_core.realtime.wire import Form, Wire
 
-__all__ = ("POSTED_LIMIT", "Outbox", "OutboxState", "Sink")
+if TYPE_CHECKING:
+    from wsprism_core.realtime.audience import Audience
+
+__all__ = ("POSTED_LIMIT", "WRITE_CHUNK", "Outbox", "OutboxState", "Sink")
 
 #: Posted bytes that are flushed before the turn ends, so that one turn has a bound too.
 POSTED_LIMIT: Final = 256 * 1024
@@ -41,6 +44,8 @@ class OutboxState(IntEnum):
     STALLED = 2
     #: Nothing more will be sent.
     CLOSED = 3
+    #: What waits for the end of this turn is an audience's tail, and nothing besides.
+    SHARING = 4
 
 
 class Sink(Protocol):
@@ -53,7 +58,7 @@ class Sink(Protocol):
 
 
 # Bound once: enum attribute look-ups cost on the hot path.
-CLEAN, DIRTY, STALLED, CLOSED = OutboxState
+CLEAN, DIRTY, STALLED, CLOSED, SHARING = OutboxState
 
 
 class Outbox:
@@ -68,6 +73,8 @@ class Outbox:
         own: One per lane, of this session alone; None until its socket was full.
         queues: One list of forms per lane, oldest first: what this turn posted.
         posted: How many bytes those are.
+        handed: Bytes that were handed over while the socket was full or had been.
+        shared: The audience whose tail it shares; None unless it is SHARING.
         state: Where it stands with its socket.
     """
 
@@ -76,10 +83,12 @@ class Outbox:
         "_counters",
         "_now",
         "_pulls",
+        "handed",
         "lanes",
         "own",
         "posted",
         "queues",
+        "shared",
         "state",
     )
 
@@ -92,6 +101,8 @@ class Outbox:
         self.lanes = lanes
         self.queues: list[list[Form]] = [[] for _ in lanes]
         self.posted = 0
+        self.handed = 0
+        self.shared: Audience | None = None
         self.state: OutboxState = CLEAN
         self.own: Sequence[LaneCounters] | None = None
         self._counters = counters
@@ -115,6 +126,19 @@ class Outbox:
             return self._backlog.depth(lane)
         queue = self.queues[lane]
         return len(queue), sum(form.size for form in queue)
+
+    def take_over(self, tail: Mapping[int, Sequence[Form]], size: int) -> None:
+        """Have what an audience's tail has so far as one's own.
+
+        Args:
+            tail: Forms by lane, oldest first.
+            size: How many bytes those are.
+        """
+        for lane, forms in tail.items():
+            self.queues[lane] = list(forms)
+        self.posted = size
+        self.shared = None
+        self.state = DIRTY
 
     def offer(self, form: Form) -> bool:
         """Queue a form while the socket takes nothing.
@@ -160,25 +184,30 @@ class Outbox:
         if self._backlog is not None:
             return self._flush_backlog(self._backlog, sink, reader)
         self.state = CLEAN
-        self.posted = 0
-        while data := self._take():
+        while self.posted:
             # A write may pause or close this very outbox before it returns.
-            if not sink.write(data):
+            if not sink.write(self._take()):
                 return self.stall()
         return True
+
+    def drop_recoverable(self, room: object) -> None:
+        """Forget what waits of a room and is about to be fetched again."""
+        if self._backlog is not None:
+            self._backlog.drop_room(room, recoverable=True)
 
     def drop_room(self, room: object) -> None:
         """Forget what waits of a room; its last words are said."""
         if self._backlog is not None:
             self._backlog.drop_room(room)
         for index, queue in enumerate(self.queues):
-            self.queues[index] = [one for one in queue if one.passage.room is not room]
+            self.queues[index] = [one for one in queue if one.message.room is not room]
         self.posted = sum(form.size for queue in self.queues for form in queue)
         self._pulls = [(at, pull) for at, pull in self._pulls if pull.room is not room]
 
     def close(self) -> None:
         """Forget everything and take nothing more."""
         self.state = CLOSED
+        self.shared = None
         self.queues = []
         self.posted = 0
         self._backlog = None
@@ -190,6 +219,7 @@ class Outbox:
         self.state = STALLED
         while backlog:
             data = backlog.take(limit, sink.wire, reader)
+            self.handed += len(data)
             if data and not sink.write(data):
                 return True
             if self.state is CLOSED:
@@ -220,11 +250,17 @@ class Outbox:
         return kept
 
     def _take(self) -> bytes:
-        """Return up to a chunk of whole messages, at least one; empty where none is."""
+        """Return up to a chunk of whole messages, at least one; something waits."""
         taken: list[bytes] = []
         size = 0
         for index, queue in enumerate(self.queues):
             if not queue:
+                continue
+            if size + self.posted <= WRITE_CHUNK:
+                # As nearly always: all that is left fits.
+                self._counters[index].messages_out += len(queue)
+                taken += [form.data for form in queue]
+                queue.clear()
                 continue
             count = 0
             for form in queue:
@@ -232,10 +268,12 @@ class Outbox:
                     break
                 taken.append(form.data)
                 size += form.size
+                self.posted -= form.size
                 count += 1
             self._counters[index].messages_out += count
             if count < len(queue):
                 del queue[:count]
-                break
+                return b"".join(taken)
             queue.clear()
+        self.posted = 0
         return taken[0] if len(taken) == 1 else b"".join(taken)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import islice
 from typing import Any
 
+from wsprism_core.realtime.audience import Audience
 from wsprism_core.realtime.channel import Channel
 from wsprism_core.realtime.presence import PresenceBatch
 from wsprism_core.realtime.session import Session
@@ -23,15 +24,18 @@ class Membership:
         session: The session.
         n: The member number; 0 for a quiet membership.
         quiet: An audience rather than company: no presence, no `sys.joined`.
+        newest: The newest numbers of its sender in the room, by what they count; None
+            until there is one.
     """
 
-    __slots__ = ("n", "quiet", "room", "session")
+    __slots__ = ("n", "newest", "quiet", "room", "session")
 
     def __init__(self, room: Room, session: Session, n: int, *, quiet: bool) -> None:
         self.room = room
         self.session = session
         self.n = n
         self.quiet = quiet
+        self.newest: dict[Hashable, int] | None = None
 
 
 class Room:
@@ -74,7 +78,7 @@ class Room:
         self.tenant = tenant
         self.name = name
         self.alias = alias
-        self.audience: dict[Wire, dict[Session, None]] = {}
+        self.audience: dict[Wire, Audience] = {}
         self.presence = PresenceBatch()
         self.presence_due = False
         self.published = 0
@@ -123,6 +127,11 @@ class Room:
         rows = ({"n": n, "user": user} for n, user in members if n > after)
         return list(islice(rows, limit))
 
+    def sessions(self) -> Iterator[Session]:
+        """Yield its sessions on this gateway, the quiet audience too."""
+        for audience in self.audience.values():
+            yield from audience
+
     def add(self, session: Session, *, quiet: bool) -> Membership:
         """Make a session a member; it is none yet."""
         n = 0 if quiet else self.channel.enter(session.user)
@@ -136,15 +145,18 @@ class Room:
             self._users[session.user] = self._users.get(session.user, 0) + 1
             session.active = membership
         session.memberships[self.name] = membership
-        self.audience.setdefault(session.wire, {})[session] = None
+        audience = self.audience.get(session.wire)
+        if audience is None:
+            audience = self.audience[session.wire] = Audience(session.wire)
+        audience.add(session)
         return membership
 
     def remove(self, membership: Membership) -> None:
         """End a membership."""
         session = membership.session
-        group = self.audience[session.wire]
-        del group[session]
-        if not group:
+        audience = self.audience[session.wire]
+        audience.remove(session)
+        if not audience:
             del self.audience[session.wire]
         del session.memberships[self.name]
         if membership.quiet:

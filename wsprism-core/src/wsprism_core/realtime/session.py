@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from wsprism_core.realtime.wire import Wire
@@ -22,6 +22,9 @@ class SessionLink(Protocol):
     def write(self, data: bytes) -> bool:
         """Hand bytes over; return whether the socket takes more."""
 
+    def unsent(self) -> int:
+        """Return how many of the bytes handed over the socket has not taken yet."""
+
     def close(self, code: int, reason: str) -> None:
         """Send a close and end."""
 
@@ -40,6 +43,8 @@ class Session:
     Attributes:
         memberships: By room name, in the order of joining.
         active: The membership that began last, unless it ended.
+        newest: The newest numbers of its sender outside of any room, by what they
+            count; None until there is one.
         wire: The link's wire, bound here because delivery reads it often.
     """
 
@@ -49,6 +54,7 @@ class Session:
         "id",
         "link",
         "memberships",
+        "newest",
         "opened",
         "outbox",
         "tenant",
@@ -74,9 +80,15 @@ class Session:
         self.outbox = outbox
         self.memberships: dict[str, Membership] = {}
         self.active: Membership | None = None
+        self.newest: dict[Hashable, int] | None = None
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.user}@{self.tenant}>"
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the socket has taken since it was full; it only grows."""
+        return self.outbox.handed - self.link.unsent()
 
     @property
     def active_room(self) -> str | None:

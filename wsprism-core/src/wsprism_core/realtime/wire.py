@@ -1,7 +1,7 @@
 """Encode once: one message, and its bytes for each form of the wire.
 
 A `Wire` is a pair of codec and framing; all sessions of one pair get the same bytes
-object. An `Outgoing` message makes each form when the first session asks for it.
+object.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from wsprism_core.realtime.lanes import Delivery
 
-__all__ = ("Codec", "Form", "Framing", "Outgoing", "Passage", "Wire", "outgoing_bytes")
+__all__ = ("Codec", "Form", "Framing", "Outgoing", "Wire", "outgoing_bytes")
 
 
 class Codec(Protocol):
@@ -70,11 +70,11 @@ class Wire:
         return f"<Wire {self.framing.name}+{self.codec.name}>"
 
 
-class Passage:
-    """What the outboxes must know of a message.
+class Outgoing:
+    """A message on its way out, and how it travels.
 
-    It stands apart from the message, so that bytes that wait and the message that they
-    are a form of do not hold each other: they are freed without the collector.
+    It knows nothing of its forms, so that bytes that wait and the message that they are
+    a form of do not hold each other: both are freed without the collector.
 
     Args:
         lane: The lane's index in the gateway's order.
@@ -83,64 +83,25 @@ class Passage:
         room: The room that it belongs to, so that nothing of a room follows `left`.
         svc: The service in whose name it goes.
         seq: The room's number, of a recoverable type.
-    """
-
-    __slots__ = ("__weakref__", "delivery", "key", "lane", "room", "seq", "svc")
-
-    def __init__(
-        self,
-        lane: int,
-        delivery: Delivery = Delivery.RELIABLE,
-        key: Hashable = None,
-        room: object | None = None,
-        svc: str = "sys",
-        seq: int | None = None,
-    ) -> None:
-        self.lane = lane
-        self.delivery = delivery
-        self.key = key
-        self.room = room
-        self.svc = svc
-        self.seq = seq
-
-
-class Form:
-    """A message as bytes of one wire: what waits in a lane.
-
-    Attributes:
-        data: Header and payload.
-        size: Their length in bytes.
-        passage: How it travels.
-    """
-
-    __slots__ = ("data", "passage", "size")
-
-    def __init__(self, data: bytes, passage: Passage) -> None:
-        self.data = data
-        self.size = len(data)
-        self.passage = passage
-
-
-class Outgoing:
-    """A message on its way out.
-
-    Args:
-        lane: The lane's index; this and the next five are those of its `Passage`.
-        delivery: What happens to it while a reader's socket is full.
-        key: What it replaces, for `Delivery.LATEST`.
-        room: The room that it belongs to.
-        svc: The service in whose name it goes.
-        seq: The room's number, of a recoverable type.
         envelope: A text message; exactly one of `envelope` and `hot` is given.
         hot: A hot frame, header and payload.
     """
 
-    __slots__ = ("_forms", "envelope", "hot", "passage")
+    __slots__ = (
+        "__weakref__",
+        "delivery",
+        "envelope",
+        "hot",
+        "key",
+        "lane",
+        "room",
+        "seq",
+        "svc",
+    )
 
     def __init__(
         self,
         lane: int,
-        *,
         delivery: Delivery = Delivery.RELIABLE,
         key: Hashable = None,
         room: object | None = None,
@@ -149,28 +110,46 @@ class Outgoing:
         envelope: Mapping[str, Any] | None = None,
         hot: bytes | None = None,
     ) -> None:
-        self.passage = Passage(lane, delivery, key, room, svc, seq)
+        self.lane = lane
+        self.delivery = delivery
+        self.key = key
+        self.room = room
+        self.svc = svc
+        self.seq = seq
         self.envelope = envelope
         self.hot = hot
-        self._forms: dict[Wire, Form] = {}
 
     def form(self, wire: Wire) -> Form:
-        """Return the message as bytes of one wire, made at the first call.
+        """Return the message as bytes of one wire; whoever sends it keeps them for all.
 
         Raises:
             ValueError: The envelope's `data` cannot be encoded.
         """
-        form = self._forms.get(wire)
-        if form is None:
-            if self.envelope is not None:
-                data = wire.frame_text(wire.codec.encode(self.envelope))
-            else:
-                assert self.hot is not None
-                data = wire.frame_hot(self.hot)
-            form = self._forms[wire] = Form(data, self.passage)
-        return form
+        if self.envelope is not None:
+            data = wire.frame_text(wire.codec.encode(self.envelope))
+        else:
+            assert self.hot is not None
+            data = wire.frame_hot(self.hot)
+        return Form(data, self)
+
+
+class Form:
+    """A message as bytes of one wire: what waits in a lane.
+
+    Attributes:
+        data: Header and payload.
+        size: Their length in bytes.
+        message: The message.
+    """
+
+    __slots__ = ("data", "message", "size")
+
+    def __init__(self, data: bytes, message: Outgoing) -> None:
+        self.data = data
+        self.size = len(data)
+        self.message = message
 
 
 def outgoing_bytes(lane: int, data: bytes) -> Form:
     """Return bytes that are framed already (a ping, a pong) as a form."""
-    return Form(data, Passage(lane))
+    return Form(data, Outgoing(lane, hot=data))

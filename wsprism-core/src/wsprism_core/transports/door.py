@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wsprism_core.protocol.layout import WEBSOCKET_PATH, CloseCode
 from wsprism_core.transports.frames import FrameParser
@@ -10,17 +10,21 @@ from wsprism_core.transports.handshake import (
     accept_handshake,
     check_upgrade,
     connect_request,
+    read_handshake,
 )
-from wsprism_core.transports.http import Head, Rejected
+from wsprism_core.transports.http import Head, Rejected, check_bounds, parse_head
 from wsprism_core.transports.plain import HttpDoor
 from wsprism_core.transports.port import Grant, Refusal
 
 if TYPE_CHECKING:
-    from websockets.http11 import Response
+    from websockets.http11 import Request
 
     from wsprism_core.transports.websocket import WebSocketTransport
 
 __all__ = ("Door",)
+
+#: What the usual handshake begins with; it is read by the WebSocket parser alone.
+_HANDSHAKE: Final = f"GET {WEBSOCKET_PATH}".encode()
 
 
 class Door(HttpDoor):
@@ -37,7 +41,7 @@ class Door(HttpDoor):
     def __init__(self, home: WebSocketTransport) -> None:
         super().__init__(home)
         # The handshake that the host thinks about, and what came behind it.
-        self._undecided: tuple[FrameParser, Response] | None = None
+        self._undecided: tuple[FrameParser, bytes] | None = None
         self._rest = bytearray()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -52,12 +56,47 @@ class Door(HttpDoor):
         else:
             super().data_received(data)
 
-    def _serve(self, head: Head, raw: bytes, rest: bytes) -> None:
-        if head.path != WEBSOCKET_PATH:
-            super()._serve(head, raw, rest)
+    def _serve(self, raw: bytes, rest: bytes) -> None:
+        if not raw.startswith(_HANDSHAKE):
+            self._serve_plain(parse_head(raw))
             return
+        check_bounds(raw)
+        parser = FrameParser(self._home.extensions)
+        is_kept = False
+        try:
+            found = read_handshake(parser, raw)
+            if found is None:
+                self._serve_plain(parse_head(raw))
+            else:
+                is_kept = self._serve_handshake(parser, *found, rest)
+        finally:
+            if not is_kept:
+                parser.dispose()
+
+    def _serve_plain(self, head: Head) -> None:
+        """Answer a request that is no handshake, whatever it meant to be."""
+        if head.path == WEBSOCKET_PATH:
+            refusal = self._home.host.greet(self._home.name, self.address)
+            if refusal is not None:
+                self._refuse(refusal)
+                return
+            check_upgrade(head)
+            raise Rejected(400, "malformed WebSocket handshake")
+        self._answer(self._plain(head), head.method)
+
+    def _serve_handshake(
+        self, parser: FrameParser, request: Request, head: Head, rest: bytes
+    ) -> bool:
+        """Ask the host about a handshake; return whether it may be completed yet.
+
+        Raises:
+            Rejected: It is not asked.
+        """
+        if head.path != WEBSOCKET_PATH:
+            self._answer(self._plain(head), head.method)
+            return False
         host, address = self._home.host, self.address
-        refusal = host.greet(address)
+        refusal = host.greet(self._home.name, address)
         if refusal is None:
             check_upgrade(head)
             origins = head.values("origin")
@@ -66,18 +105,14 @@ class Door(HttpDoor):
             refusal = host.check_origin(origins)
         if refusal is not None:
             self._refuse(refusal)
-            return
-        parser = FrameParser(deflate=self._home.deflate)
-        try:
-            response = accept_handshake(parser, raw)
-            request = connect_request(head, self._home.name, address)
-        except Rejected:
-            parser.dispose()
-            raise
+            return False
+        response = accept_handshake(parser, request)
+        asked = connect_request(head, self._home.name, address)
         self._undecided = parser, response
         self._rest += rest
-        host.admit(request, self._decided)
+        host.admit(asked, self._decided)
         self._pause_until_decided()
+        return True
 
     def _decided(self, decision: Grant | Refusal) -> None:
         """Do what the host decided, unless the client went away meanwhile."""

@@ -12,15 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import NegotiationError
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from wsprism_core.protocol.codecs import CODECS
 from wsprism_core.protocol.layout import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from wsprism_core.realtime.wire import Wire
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no wheel of websockets for this platform
+    from websockets.utils import apply_mask
+
 if TYPE_CHECKING:
+    from websockets.extensions import ServerExtensionFactory
     from websockets.typing import Subprotocol
 
 __all__ = (
@@ -29,6 +36,8 @@ __all__ = (
     "WIRE_BY_SUBPROTOCOL",
     "FrameParser",
     "WebSocketFraming",
+    "encode_ws_frame",
+    "whole_message",
 )
 
 # At DEBUG the library logs every head and frame, tickets and all, whatever level the
@@ -40,11 +49,64 @@ _quiet.setLevel(logging.ERROR)
 _PING: Final = Opcode.PING
 _PONG: Final = Opcode.PONG
 
+_OPEN: Final = State.OPEN
+
+_SWITCHING: Final = (
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+)
+
 #: First byte of a frame: FIN and the opcode.
 _FIN: Final = 0x80
+_WHOLE_TEXT: Final = _FIN | Opcode.TEXT
+_WHOLE_BINARY: Final = _FIN | Opcode.BINARY
+#: Second byte: MASK and the payload's size, or which integer follows for it.
+_MASKED: Final = 0x80
+_MEDIUM_SIZE: Final = 126
 _SHORT: Final = struct.Struct("!BB")
 _MEDIUM: Final = struct.Struct("!BBH")
 _LONG: Final = struct.Struct("!BBQ")
+
+
+def whole_message(
+    data: bytes, start: int, limit: int
+) -> tuple[bool, bytes, int] | None:
+    """Return the message that begins at `start`, where it is of the usual kind.
+
+    That is one whole frame that ends its message, not compressed, text or binary, of
+    less than 64 KiB, and masked (RFC 6455, section 5.2). Anything else, and whatever is
+    wrong, is for the parser, which takes three times as long: it makes a generator for
+    each field, and is ready to wait for the next byte anywhere.
+
+    Args:
+        data: What came from the network.
+        start: Where a frame begins in it.
+        limit: The largest message in bytes.
+
+    Returns:
+        Whether it is text, its payload, and where the next frame begins; None where it
+        is for the parser.
+    """
+    try:
+        first, size = data[start], data[start + 1] - _MASKED
+        if size < _MEDIUM_SIZE:
+            mask = start + 2
+        elif size == _MEDIUM_SIZE:
+            mask = start + 4
+            size = data[start + 2] << 8 | data[start + 3]
+        else:
+            return None
+    except IndexError:
+        return None
+    payload = mask + 4
+    end = payload + size
+    if (
+        (first != _WHOLE_TEXT and first != _WHOLE_BINARY)
+        or not 0 <= size <= limit
+        or end > len(data)
+    ):
+        return None
+    unmasked = apply_mask(data[payload:end], data[mask:payload])
+    return first == _WHOLE_TEXT, unmasked, end
 
 
 class FrameParser(ServerProtocol):
@@ -54,8 +116,7 @@ class FrameParser(ServerProtocol):
     read, and frames never pile up in a list. Pings are not answered here.
 
     Args:
-        deflate: Whether clients may compress what they send (RFC 7692). They are told
-            to start afresh with each message, which costs no memory between messages.
+        extensions: What may be negotiated.
 
     Attributes:
         sink: Called with each frame; it may call `fail` and `send_close`. What it
@@ -63,15 +124,44 @@ class FrameParser(ServerProtocol):
         partial: Bytes of a frame that has begun and not ended, inflation not counted.
     """
 
-    def __init__(self, *, deflate: bool = False) -> None:
-        extensions = [
-            ServerPerMessageDeflateFactory(
-                server_no_context_takeover=True, client_no_context_takeover=True
-            )
-        ]
-        super().__init__(extensions=extensions if deflate else None, logger=_quiet)
+    def __init__(
+        self, extensions: Sequence[ServerExtensionFactory] | None = None
+    ) -> None:
+        super().__init__(extensions=extensions, logger=_quiet)
         self.sink: Callable[[Frame], None] | None = None
         self.partial = 0
+
+    def read_request(self, raw: bytes) -> Request | None:
+        """Return the handshake request that a head is, None where it is malformed.
+
+        Args:
+            raw: The head with its blank line, alone: what comes behind it would be
+                judged by the wrong limit.
+        """
+        self.receive_data(raw)
+        request = next(iter(self.events_received()), None)
+        # What was counted so far is the head's.
+        self.partial = 0
+        return request if isinstance(request, Request) else None
+
+    def accept_request(self, request: Request) -> bytes:
+        """Return the 101 for a handshake and be open.
+
+        The library's own `accept` and `send_response` say the same in four times the
+        time, which is a tenth of a handshake.
+
+        Raises:
+            InvalidHandshake: It cannot be accepted.
+        """
+        accept, extensions, subprotocol = self.process_request(request)
+        self.state = _OPEN
+        lines = [_SWITCHING, "Sec-WebSocket-Accept: ", accept]
+        if extensions is not None:
+            lines += ["\r\nSec-WebSocket-Extensions: ", extensions]
+        if subprotocol is not None:
+            lines += ["\r\nSec-WebSocket-Protocol: ", subprotocol]
+        lines.append("\r\n\r\n")
+        return "".join(lines).encode("ascii")
 
     def select_subprotocol(
         self, subprotocols: Sequence[Subprotocol]
@@ -120,23 +210,28 @@ class WebSocketFraming:
 
     def text(self, payload: bytes) -> bytes:
         """Frame a text message."""
-        return _frame(Opcode.TEXT, payload)
+        return encode_ws_frame(Opcode.TEXT, payload)
 
     def binary(self, payload: bytes) -> bytes:
         """Frame a binary message."""
-        return _frame(Opcode.BINARY, payload)
+        return encode_ws_frame(Opcode.BINARY, payload)
 
     def ping(self, payload: bytes) -> bytes:
         """Frame a ping of at most 125 bytes."""
-        return _frame(Opcode.PING, payload)
+        return encode_ws_frame(Opcode.PING, payload)
 
     def pong(self, payload: bytes) -> bytes:
         """Frame a pong of at most 125 bytes."""
-        return _frame(Opcode.PONG, payload)
+        return encode_ws_frame(Opcode.PONG, payload)
 
 
-def _frame(opcode: int, payload: bytes) -> bytes:
-    """Return a final, unmasked frame (RFC 6455, section 5.2)."""
+def encode_ws_frame(opcode: int, payload: bytes) -> bytes:
+    """Return a final, unmasked frame (RFC 6455, section 5.2).
+
+    Args:
+        opcode: The opcode, with RSV bits where an extension sets them.
+        payload: What follows the header.
+    """
     size = len(payload)
     if size < 126:
         header = _SHORT.pack(_FIN | opcode, size)

@@ -6,17 +6,23 @@ malformed handshake or query (400); the rest is the host's to judge.
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from websockets.exceptions import InvalidHeader, NegotiationError
-from websockets.http11 import Request, Response
+from websockets.exceptions import InvalidHandshake, InvalidHeader, NegotiationError
 
 from wsprism_core.transports.frames import FrameParser
 from wsprism_core.transports.http import Head, Rejected, parse_query
 from wsprism_core.transports.port import ConnectRequest
 
-__all__ = ("accept_handshake", "check_upgrade", "connect_request")
+if TYPE_CHECKING:
+    from websockets.http11 import Request
+
+__all__ = (
+    "accept_handshake",
+    "check_upgrade",
+    "connect_request",
+    "read_handshake",
+)
 
 _MAX_NAME: Final = 256
 #: The longest of each query field that is ours, in characters.
@@ -41,27 +47,42 @@ def check_upgrade(head: Head) -> None:
         )
 
 
-def accept_handshake(parser: FrameParser, raw: bytes) -> Response:
+def read_handshake(parser: FrameParser, raw: bytes) -> tuple[Request, Head] | None:
+    """Return what a head asks for, where it is a WebSocket handshake.
+
+    The parser of the handshake reads it then, and no other does it again.
+
+    Args:
+        parser: A new parser.
+        raw: A head with its blank line, within the bounds of `check_bounds`.
+
+    Returns:
+        None where it is malformed or speaks of a body: who reads heads of all kinds
+        says what is wrong with it.
+    """
+    request = parser.read_request(raw)
+    if request is None:
+        return None
+    path, _, query = request.path.partition("?")
+    fields = tuple((name.lower(), value) for name, value in request.headers.raw_items())
+    head = Head(request.method, path, query, request.protocol[-3:], fields)
+    return (request, head) if len(head.values("host")) == 1 else None
+
+
+def accept_handshake(parser: FrameParser, request: Request) -> bytes:
     """Return the 101 for a handshake; `parser.subprotocol` is what it selected.
 
     Args:
-        parser: A new parser; it is fed the head alone, for what it reads behind it
-            would be judged by the wrong limit.
-        raw: The head with its blank line.
+        parser: Has read it.
+        request: What it read.
 
     Raises:
         Rejected: 400.
     """
-    parser.receive_data(raw)
-    request = next(iter(parser.events_received()), None)
-    if not isinstance(request, Request):
-        raise Rejected(400, "malformed WebSocket handshake")
-    response = parser.accept(request)
-    if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-        raise Rejected(response.status_code, _fault(parser.handshake_exc))
-    # What was counted so far is the head's.
-    parser.partial = 0
-    return response
+    try:
+        return parser.accept_request(request)
+    except InvalidHandshake as error:
+        raise Rejected(400, _fault(error)) from None
 
 
 def _fault(error: Exception | None) -> str:

@@ -27,6 +27,7 @@ __all__ = (
     "Head",
     "HeadReader",
     "Rejected",
+    "check_bounds",
     "encode_response",
     "parse_head",
     "parse_query",
@@ -131,14 +132,14 @@ class Head:
         return bool(self.values("transfer-encoding")) or lengths not in ([], ["0"])
 
 
-def parse_head(raw: bytes) -> Head:
-    """Return a head taken apart.
+def check_bounds(raw: bytes) -> None:
+    """See that a head is fit to be parsed at all.
 
     Args:
         raw: A head with its blank line, and nothing behind it.
 
     Raises:
-        Rejected: It breaks the grammar or a bound.
+        Rejected: It is over a bound, or holds characters that no head may.
     """
     if _ILLEGAL.search(raw):
         raise Rejected(400, "a request head with illegal characters")
@@ -149,6 +150,18 @@ def parse_head(raw: bytes) -> Head:
         raise Rejected(431, f"over {MAX_HEADERS} header fields")
     if max(map(len, fields), default=0) > MAX_LINE_BYTES:
         raise Rejected(431, f"a header field over {MAX_LINE_BYTES} bytes")
+
+
+def parse_head(raw: bytes) -> Head:
+    """Return a head taken apart.
+
+    Args:
+        raw: A head with its blank line, and nothing behind it.
+
+    Raises:
+        Rejected: It breaks the grammar or a bound.
+    """
+    check_bounds(raw)
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(raw)
     try:

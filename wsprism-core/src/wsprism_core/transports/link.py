@@ -58,6 +58,10 @@ class StreamLink(StreamConnection):
         self._socket.write(data)
         return not self._paused
 
+    def unsent(self) -> int:
+        """Return how many of the bytes handed over the socket has not taken yet."""
+        return 0 if self._socket is None else self._socket.get_write_buffer_size()
+
     def limit(self, max_message_bytes: int) -> None:
         """Set the largest inbound message, inflated, in bytes."""
         raise NotImplementedError

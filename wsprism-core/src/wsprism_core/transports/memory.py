@@ -90,6 +90,11 @@ class MemoryLink:
         self.pipe_changed()
         return not self._paused
 
+    def unsent(self) -> int:
+        """Return how many of the bytes handed over do not fit the pipe."""
+        capacity = self.pipe.capacity
+        return 0 if capacity is None else max(0, len(self.pipe.waiting) - capacity)
+
     def limit(self, max_message_bytes: int) -> None:
         """Set the largest inbound message, in bytes."""
         self._decoder.max_bytes = max_message_bytes
@@ -128,7 +133,7 @@ class MemoryLink:
     def ask(self, request: ConnectRequest) -> None:
         """Ask the host for admission."""
         host = self._transport.host
-        refusal = host.greet(request.address)
+        refusal = host.greet(request.transport, request.address)
         if refusal is None:
             host.admit(request, self._decided)
         else:

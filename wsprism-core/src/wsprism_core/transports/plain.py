@@ -46,8 +46,7 @@ class HttpDoor(StreamConnection):
         try:
             complete = self._reader.feed(data)
             if complete is not None:
-                raw, rest = complete
-                self._serve(parse_head(raw), raw, rest)
+                self._serve(*complete)
         except Rejected as rejected:
             self._reject(rejected)
 
@@ -56,17 +55,17 @@ class HttpDoor(StreamConnection):
         if not self._answered and self._socket is not None:
             self._socket.abort()
 
-    def _serve(self, head: Head, raw: bytes, rest: bytes) -> None:
+    def _serve(self, raw: bytes, rest: bytes) -> None:
         """Do what a request wants.
 
         Args:
-            head: The request.
-            raw: Its bytes.
+            raw: Its head.
             rest: What came behind it.
 
         Raises:
             Rejected: It is answered with an error.
         """
+        head = parse_head(raw)
         self._answer(self._plain(head), head.method)
 
     def _plain(self, head: Head) -> HttpResponse:

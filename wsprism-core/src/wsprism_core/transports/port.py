@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from wsprism_core.protocol.layout import ErrorCode
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.wire import Wire
 
 __all__ = (
@@ -110,6 +111,9 @@ class Link(Protocol):
             Whether the socket took them and takes more. After False the transport calls
             the receiver's `resume` when it does again.
         """
+
+    def unsent(self) -> int:
+        """Return how many of the bytes handed over the socket has not taken yet."""
 
     def limit(self, max_message_bytes: int) -> None:
         """Set the largest inbound message, inflated, in bytes."""
@@ -205,8 +209,17 @@ class Host(Protocol):
 
     timeouts: TransportTimeouts
 
-    def greet(self, address: str) -> Refusal | None:
-        """Count a handshake from `address`; say whether it is one too many."""
+    def after(self, seconds: float, work: Callable[[], None]) -> Timer:
+        """Run `work` once, `seconds` from now or a little later.
+
+        For deadlines: they cost little, and are put off where the event loop is late.
+        """
+
+    def greet(self, transport: str, address: str) -> Refusal | None:
+        """Count a handshake from `address`; say whether it is one too many.
+
+        A refusal is noted already.
+        """
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
         """Judge the Origin headers of a handshake, in the order in which they came."""

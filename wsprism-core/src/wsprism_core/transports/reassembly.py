@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
-__all__ = ("Fragments",)
+__all__ = ("Fragments", "is_utf8")
 
 _utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
 
@@ -50,3 +50,12 @@ class Fragments:
     def payload(self) -> bytes:
         """Return all of it."""
         return bytes(self._payload)
+
+
+def is_utf8(payload: bytes) -> bool:
+    """Whether a text is valid UTF-8 (RFC 3629)."""
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

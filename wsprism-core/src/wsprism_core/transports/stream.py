@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, cast
 
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.port import Host
 
@@ -23,6 +24,9 @@ BACKLOG: Final = 1024
 _NOTSENT_LOWAT: Final = getattr(
     socket, "TCP_NOTSENT_LOWAT", {"linux": 25, "darwin": 0x201}.get(sys.platform)
 )
+# Linux gives an accepted socket the options of the one that listens: that saves two
+# system calls and an object for each connection.
+_INHERITED: Final = sys.platform == "linux"
 
 
 def tune(transport: asyncio.Transport) -> None:
@@ -32,13 +36,17 @@ def tune(transport: asyncio.Transport) -> None:
     else:
         # With 0 a paused TLS transport never resumes.
         transport.set_write_buffer_limits(high=1, low=0)
-    sock = transport.get_extra_info("socket")
+    if not _INHERITED:
+        _keep_kernel_short(transport.get_extra_info("socket"))
+
+
+def _keep_kernel_short(sock: socket.socket | None) -> None:
+    """Have the kernel hold little that is unsent, where the platform can do that."""
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    # Either only makes it slower where the platform does not know it.
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if _NOTSENT_LOWAT is not None:
+    if _NOTSENT_LOWAT is not None:
+        # Without it what waits is only less fresh.
+        with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_LOW_WATER)
 
 
@@ -56,7 +64,7 @@ class StreamConnection(asyncio.Protocol):
     def __init__(self, home: StreamTransport) -> None:
         self._home = home
         self._socket: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket."""
@@ -84,7 +92,7 @@ class StreamConnection(asyncio.Protocol):
     def _arm(self, seconds: float, work: Callable[[], None]) -> None:
         """Set the timer, in place of what it was set to."""
         self._disarm()
-        self._timer = self._home.loop.call_later(seconds, work)
+        self._timer = self._home.host.after(seconds, work)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -180,6 +188,8 @@ class StreamTransport:
             ssl_handshake_timeout=timeouts.handshake if secure else None,
             ssl_shutdown_timeout=timeouts.close if secure else None,
         )
+        for sock in self._server.sockets:
+            _keep_kernel_short(sock)
         name, self.port = self._server.sockets[0].getsockname()[:2]
         shown = f"[{name}]" if ":" in name else name
         self.address = f"{self.schemes[secure]}://{shown}:{self.port}"

@@ -53,7 +53,7 @@ class TcpLink(StreamLink):
         """Take the socket, and ask the host about it."""
         super().connection_made(transport)
         host, address = self._home.host, self.address
-        refusal = host.greet(address)
+        refusal = host.greet(self._home.name, address)
         if refusal is not None:
             self._decided(refusal)
             return

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.realtime.wire import Wire
 from wsprism_core.transports.bounds import (
     InboundBounds,
     UnfinishedBytes,
     short_reason,
 )
+from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.door import Door
 from wsprism_core.transports.frames import (
     WEBSOCKET_FRAMING,
     WEBSOCKET_WIRES,
     WIRE_BY_SUBPROTOCOL,
     FrameParser,
+    whole_message,
 )
 from wsprism_core.transports.link import StreamLink
 from wsprism_core.transports.port import Grant
-from wsprism_core.transports.reassembly import Fragments
+from wsprism_core.transports.reassembly import Fragments, is_utf8
 from wsprism_core.transports.stream import StreamConnection, StreamTransport
-
-if TYPE_CHECKING:
-    from websockets.http11 import Response
 
 __all__ = ("WebSocketLink", "WebSocketTransport")
 
@@ -39,6 +39,8 @@ PING: Final = Opcode.PING
 PONG: Final = Opcode.PONG
 CLOSE: Final = Opcode.CLOSE
 OPEN: Final = State.OPEN
+#: The largest size that a frame of medium length can tell.
+MAX_MEDIUM: Final = 65_535
 
 
 class WebSocketLink(StreamLink):
@@ -54,13 +56,13 @@ class WebSocketLink(StreamLink):
     wires = WEBSOCKET_WIRES
 
     def __init__(self, home: WebSocketTransport, parser: FrameParser) -> None:
-        super().__init__(home, WIRE_BY_SUBPROTOCOL[parser.subprotocol])
+        super().__init__(home, home.wire_of(parser))
         self._parser = parser
         self._fragments: Fragments | None = None
         parser.sink = self._take
 
     def take_over(
-        self, socket: asyncio.Transport, response: Response, grant: Grant, rest: bytes
+        self, socket: asyncio.Transport, response: bytes, grant: Grant, rest: bytes
     ) -> None:
         """Complete the handshake and open.
 
@@ -74,8 +76,7 @@ class WebSocketLink(StreamLink):
         self._home.connections.add(self)
         socket.set_protocol(self)
         self._parser.max_message_size = grant.max_message_bytes
-        self._parser.send_response(response)
-        self._write_parser()
+        socket.write(response)
         socket.resume_reading()
         self._open(grant)
         if rest:
@@ -88,6 +89,10 @@ class WebSocketLink(StreamLink):
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole messages reach the receiver from within."""
         parser = self._parser
+        if not parser.partial and self._fragments is None:
+            data = self._skim(data)
+            if not data:
+                return
         parser.receive_data(data)
         if parser.state is not OPEN:
             self._wind_down()
@@ -96,6 +101,26 @@ class WebSocketLink(StreamLink):
             self._hold(parser.partial + len(self._fragments))
         elif parser.partial or self._held:
             self._hold(parser.partial or None)
+
+    def _skim(self, data: bytes) -> bytes:
+        """Hand over the whole messages that `data` begins with; return what is left."""
+        start = 0
+        while (receiver := self._receiver) is not None:
+            # A message may raise the limit; it then holds for the next.
+            limit = self._parser.max_message_size
+            found = whole_message(data, start, MAX_MEDIUM if limit is None else limit)
+            if found is None:
+                break
+            is_text, payload, end = found
+            if not is_text:
+                receiver.binary(payload)
+            elif payload.isascii() or is_utf8(payload):
+                receiver.text(payload)
+            else:
+                # The parser finds out where it is wrong.
+                break
+            start = end
+        return data[start:] if start else data
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; the socket is closed."""
@@ -191,8 +216,7 @@ class WebSocketTransport(StreamTransport):
     """WebSocket and plain HTTP on one port; arguments as in `StreamTransport`.
 
     Args:
-        deflate: Whether clients may compress what they send (RFC 7692); what is sent to
-            them is not compressed.
+        deflate: How messages are compressed for clients that offer it; None is not.
     """
 
     name = "websocket"
@@ -206,7 +230,7 @@ class WebSocketTransport(StreamTransport):
         ssl_context: ssl.SSLContext | None = None,
         bounds: InboundBounds | None = None,
         unfinished: UnfinishedBytes | None = None,
-        deflate: bool = False,
+        deflate: Deflate | None = None,
     ) -> None:
         super().__init__(
             host,
@@ -215,7 +239,14 @@ class WebSocketTransport(StreamTransport):
             bounds=bounds,
             unfinished=unfinished,
         )
-        self.deflate = deflate
+        self._deflate = deflate
+        self.extensions = None if deflate is None else deflate.extensions
+
+    def wire_of(self, parser: FrameParser) -> Wire:
+        """Return the wire that a handshake has come to."""
+        if self._deflate is not None and parser.extensions:
+            return self._deflate.wires[parser.subprotocol]
+        return WIRE_BY_SUBPROTOCOL[parser.subprotocol]
 
     def connection(self) -> StreamConnection:
         """Return the protocol for a socket that was just accepted."""
@@ -226,7 +257,7 @@ class WebSocketTransport(StreamTransport):
         door: Door,
         socket: asyncio.Transport,
         parser: FrameParser,
-        response: Response,
+        response: bytes,
         grant: Grant,
         rest: bytes,
     ) -> None:

@@ -8,10 +8,7 @@ from wsprism_core import Delivery, Opcode, RoomRule, Service
 from wsprism_game.gameplay.packets import Clock
 from wsprism_game.gameplay.service import FIRST_GAME_OPCODE, GameOpcode
 
-__all__ = ("STALE_INPUTS", "manifest")
-
-#: The counter of INPUT frames that were dropped.
-STALE_INPUTS: Final = "game_stale_inputs"
+__all__ = ("manifest",)
 
 _LATEST: Final = Delivery.LATEST
 
@@ -28,6 +25,7 @@ def manifest() -> Service:
                 name=GameOpcode.INPUT.name,
                 summary="What a player does; the newest of each sender counts",
                 delivery=_LATEST,
+                drop_stale=True,
             ),
             Opcode(
                 number=GameOpcode.EVENT,
@@ -66,7 +64,4 @@ def manifest() -> Service:
             ),
         ),
         lane="realtime",
-        counters={
-            STALE_INPUTS: "INPUT frames dropped as older than the last, or twice"
-        },
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from wsprism_core import (
     Actions,
     ErrorCode,
@@ -14,21 +12,20 @@ from wsprism_core import (
     Session,
     hookimpl,
 )
-from wsprism_game.gameplay.manifest import STALE_INPUTS, manifest
-from wsprism_game.gameplay.service import CLOCK, Relay, answer_clock
+from wsprism_game.gameplay.manifest import manifest
+from wsprism_game.gameplay.service import CLOCK, answer_clock, relay
 
 __all__ = ("GamePlugin",)
 
 
 class GamePlugin:
-    """Gameplay, one relay per tenant."""
+    """Gameplay; it keeps nothing of its own."""
 
     name = "game"
     wsprism_api = 1
 
     def __init__(self) -> None:
         self._gateway: Gateway
-        self._relays: defaultdict[str, Relay] = defaultdict(Relay)
 
     @hookimpl
     def register_services(self) -> Service:
@@ -37,7 +34,7 @@ class GamePlugin:
 
     @hookimpl
     def on_start(self, gateway: Gateway) -> None:
-        """Keep the gateway, for its clock and counters."""
+        """Keep the gateway, for its clock."""
         self._gateway = gateway
 
     @hookimpl
@@ -52,13 +49,4 @@ class GamePlugin:
         room = frame.room
         if room is None:
             raise ProtocolError(ErrorCode.BAD_REQUEST, "it is for no room")
-        relay, number = self._relays[session.tenant], session.number_in(room)
-        action = relay.relay(session.id, room, number, frame)
-        if action is None:
-            self._gateway.count(STALE_INPUTS)
-        return action
-
-    @hookimpl
-    def on_leave(self, session: Session, room: str) -> None:
-        """Forget what the session sent to the room."""
-        self._relays[session.tenant].left(session.id, room)
+        return relay(session.number_in(room), frame)

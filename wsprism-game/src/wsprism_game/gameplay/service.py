@@ -12,16 +12,12 @@ __all__ = (
     "CLOCK",
     "FIRST_GAME_OPCODE",
     "GameOpcode",
-    "Relay",
     "answer_clock",
-    "is_newer",
+    "relay",
 )
 
 #: This opcode and those above it mean what the game says.
 FIRST_GAME_OPCODE: Final = 16
-
-_HALF: Final = 1 << 31
-_MASK: Final = (1 << 32) - 1
 
 
 class GameOpcode(IntEnum):
@@ -37,14 +33,6 @@ class GameOpcode(IntEnum):
 # Bound once: enum attribute look-ups cost on the hot path.
 INPUT: Final = int(GameOpcode.INPUT)
 CLOCK: Final = int(GameOpcode.CLOCK)
-
-
-def is_newer(seq: int, than: int) -> bool:
-    """Whether a 32-bit number comes after another, across the wrap (RFC 1982).
-
-    Numbers exactly half the range apart have no order; neither is newer.
-    """
-    return 0 < (seq - than) & _MASK < _HALF
 
 
 def answer_clock(session: str, frame: HotFrame, now: float) -> PushFrame:
@@ -64,54 +52,27 @@ def answer_clock(session: str, frame: HotFrame, now: float) -> PushFrame:
     return PushFrame(CLOCK, clock.pack(), session=session, key=0)
 
 
-class Relay:
-    """Relays the frames of one tenant.
+def relay(sender: int, frame: HotFrame) -> BroadcastFrame:
+    """Pass a frame on to its room.
 
-    Every member of the room gets a frame, the sender too, so that the sender sees the
-    room's order.
+    Every member of the room gets it, the sender too, so that the sender sees the room's
+    order.
+
+    Args:
+        sender: The sender's member number in the room; 0 in the quiet audience.
+        frame: INPUT, EVENT or one of the game's own.
+
+    Returns:
+        The frame with SENDER and the sender's SEQ.
+
+    Raises:
+        ProtocolError: `NOT_ALLOWED` from the audience, which has no number to be known
+            by.
     """
-
-    def __init__(self) -> None:
-        #: The newest INPUT of each session, by room.
-        self._newest: dict[str, dict[str, int]] = {}
-
-    def relay(
-        self, session: str, room: str, sender: int, frame: HotFrame
-    ) -> BroadcastFrame | None:
-        """Pass a frame on to its room.
-
-        Args:
-            session: The sender's session id.
-            room: The frame's room.
-            sender: The sender's member number in that room; 0 in the quiet audience.
-            frame: INPUT, EVENT or one of the game's own.
-
-        Returns:
-            The frame with SENDER and the sender's SEQ; None for an INPUT that is not
-            newer than the last one of the same session in the same room. An INPUT
-            without SEQ is never old.
-
-        Raises:
-            ProtocolError: `NOT_ALLOWED` from the audience, which has no number to be
-                known by.
-        """
-        if not sender:
-            raise ProtocolError(ErrorCode.NOT_ALLOWED, "join the room first")
-        seq = frame.seq
-        if frame.opcode != INPUT:
-            return BroadcastFrame(frame.opcode, frame.payload, seq=seq, sender=sender)
-        if seq is not None:
-            rooms = self._newest.setdefault(session, {})
-            newest = rooms.get(room)
-            if newest is not None and not is_newer(seq, newest):
-                return None
-            rooms[room] = seq
-        return BroadcastFrame(INPUT, frame.payload, seq=seq, sender=sender, key=sender)
-
-    def left(self, session: str, room: str) -> None:
-        """Forget a session's INPUT in a room; it may count from anywhere again."""
-        rooms = self._newest.get(session)
-        if rooms is not None:
-            rooms.pop(room, None)
-            if not rooms:
-                del self._newest[session]
+    if not sender:
+        raise ProtocolError(ErrorCode.NOT_ALLOWED, "join the room first")
+    # Of two inputs of one player that wait only the newer one still says something.
+    key = sender if frame.opcode == INPUT else None
+    return BroadcastFrame(
+        frame.opcode, frame.payload, seq=frame.seq, sender=sender, key=key
+    )
