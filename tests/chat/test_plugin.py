@@ -28,6 +28,8 @@ from wsprism_core.hookspecs import PROJECT, HookSpecs
 class StillGateway:
     """A gateway at one moment, whose rooms each hold one message."""
 
+    random = Random(1)
+
     def wall_ms(self) -> int:
         return 1_767_225_600_000
 

@@ -79,9 +79,23 @@ class Running:
             heard = heard[-100:] + got
 
 
+#: A gateway as it is without a file, but that who reads nothing is not cut.
+PATIENT = """
+version: 1
+gateway: {writer_send_timeout_ms: 0, min_write_bytes_per_s: 0}
+tenants:
+  - id: default
+    limits: {max_frame_bytes: 65536}
+    policy: {rate_limit_rps: 0, ext_allowlist: ["*:*"], hot_allowlist: ["*:*"]}
+"""
+
+
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[Running]:
-    arguments = ("run", "--port", "0", "--admin-port", "0")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    path = tmp_path_factory.mktemp("top") / "wsprism.yaml"
+    path.write_text(PATIENT)
+    where = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
+    arguments = ("run", "--config", str(path), "--dev", *where)
     with wsprism(*arguments, stderr=subprocess.DEVNULL) as process:
         running = Running(process)
         with running.slow, running.fast:

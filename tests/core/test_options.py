@@ -22,6 +22,8 @@ def test_the_table_has_the_options_that_are_promised() -> None:
         "--plugins",
         "--dev",
         "--allow-insecure-dev",
+        "--record",
+        "--record-max-bytes",
         "--log-level",
         "--log-json",
     ]
@@ -37,8 +39,12 @@ def test_every_option_explains_itself(option: Any) -> None:
 
 def test_what_may_open_a_gateway_is_never_said_by_the_environment() -> None:
     flags = ("--host", "--port", "--tcp-port", "--admin-port")
-    for flag in (*flags, "--dev", "--allow-insecure-dev"):
+    for flag in (*flags, "--dev", "--allow-insecure-dev", "--record"):
         assert BY_FLAG[flag].env is None
+
+
+def test_a_recording_is_not_begun_by_the_environment() -> None:
+    assert BY_FLAG["--record"].env is None
 
 
 def test_the_command_line_is_asked_first_then_the_environment() -> None:
@@ -89,6 +95,7 @@ def test_a_wrong_variable_matters_only_where_it_counts() -> None:
         ("--plugins", "", ()),
         ("--log-json", "Off", False),
         ("--log-level", "Warning", "warning"),
+        ("--record-max-bytes", "4096", 4096),
     ],
 )
 def test_values_are_parsed(flag: str, text: str, value: object) -> None:
@@ -106,6 +113,8 @@ def test_values_are_parsed(flag: str, text: str, value: object) -> None:
         ("--port", "tcp://10.0.0.1:8080"),
         ("--port", "²"),
         ("--log-level", "verbose"),
+        ("--record-max-bytes", "0"),
+        ("--record-max-bytes", "1 GiB"),
     ],
 )
 def test_wrong_values_are_refused(flag: str, text: str) -> None:

@@ -21,6 +21,7 @@ from wsprism_core.gateway import Gateway
 from wsprism_core.options import RunOptions
 from wsprism_core.protocol.framing import FrameDecoder, encode_frame
 from wsprism_core.protocol.layout import CloseCode, FrameKind
+from wsprism_core.recording.format import Kind, RecordingReader
 from wsprism_core.runner import RunError, prepare, serve, summary
 from wsprism_core.transports.port import Host
 from wsprism_core.transports.websocket import WebSocketTransport
@@ -373,3 +374,54 @@ def test_logs_for_programs_hold_the_warnings(
         prepared.warnings[0],
     ]
     assert {"event": "stopping", "signal": "SIGTERM"}.items() <= entries[-3].items()
+
+
+def test_what_is_recorded_is_private_and_there_when_it_has_stopped(
+    install: Install, tmp_path: Path
+) -> None:
+    install(echo=Echo)
+    path = tmp_path / "a.rec"
+    prepared = prepare(RunOptions(port=0, record=path))
+
+    def started(gateway: Gateway) -> None:
+        assert ("recording", str(path)) in summary(prepared, gateway)
+        told(signal.SIGTERM)
+
+    assert serve(prepared, started=started) == 0
+    with RecordingReader(path) as reader:
+        assert reader.header.plugins == (("echo", None, None),)
+        assert reader.header.config is None
+        assert [kind for turn in reader.turns() for kind, *_ in turn].count(
+            Kind.DRAIN
+        ) == 1
+        assert reader.end == "closed"
+    if os.name == "posix":
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_recording_is_never_written_over(install: Install, tmp_path: Path) -> None:
+    path = tmp_path / "a.rec"
+    path.write_text("precious")
+    with pytest.raises(RunError, match=r"a\.rec is there already") as caught:
+        serve(prepare(RunOptions(port=0, record=path)))
+    assert caught.value.exit_code == 2
+    assert path.read_text() == "precious"
+
+
+def test_a_recording_that_cannot_be_made(install: Install, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "a.rec"
+    with pytest.raises(RunError, match=r"cannot record into .*: No such file"):
+        serve(prepare(RunOptions(port=0, record=path)))
+
+
+def test_a_gateway_that_does_not_start_leaves_no_recording(
+    install: Install, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.rec"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(RunError, match="is in use"):
+            serve(prepare(RunOptions(port=port, record=path)))
+    assert not path.exists()

@@ -32,6 +32,7 @@ class FakeGateway:
         self.time = 10.0
         self.done: list[tuple[str, Actions]] = []
         self.work: Callable[[], None] | None = None
+        self.random = Random()
 
     def now(self) -> float:
         return self.time

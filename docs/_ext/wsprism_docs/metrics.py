@@ -49,10 +49,12 @@ def _families() -> Iterator[Metric]:
     counted.plugin_counts["c"] = 1
     counted.slow_handlers["p", "h", "s"] = 1
     counted.admin_requests[200] = 1
+    counted.recordings_stopped["r"] = 1
     readings = metrics.Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,
         lanes=lambda: {"control": (1, 1, 1, 1, 1)},
+        unsent=lambda: {("t", "s", "l", "r"): 1},
         insecure=lambda: {"s": True},
         lag=lambda: ([("+Inf", 1)], 1.0),
         pauses=lambda: {"0": (1, 1.0, 1.0)},

@@ -17,7 +17,7 @@ from wsprism_core.gateway.inspector import (
     SessionReading,
 )
 from wsprism_core.realtime.lanes import DEFAULT_LANES, Delivery
-from wsprism_core.testing import GatewayHarness
+from wsprism_core.testing import GatewayHarness, config_with
 from wsprism_core.testing.client import ScriptedClient
 
 NAMES = [lane.name for lane in DEFAULT_LANES]
@@ -55,11 +55,15 @@ async def say(client: ScriptedClient, kind: str, times: int, **data: Any) -> Non
         await client.send("board", "say", {"as": kind, **data}, room="lobby")
 
 
+#: Who reads nothing is not cut.
+PATIENT = {"writer_send_timeout_ms": 0, "min_write_bytes_per_s": 0}
+
+
 async def test_what_waits_for_a_slow_reader_is_told_lane_by_lane(
     gateway: type[GatewayHarness],
 ) -> None:
     async with (
-        gateway("chat", Board) as gw,
+        gateway("chat", Board, config=config_with(gateway=PATIENT)) as gw,
         gw.connect("ann") as ann,
         gw.connect("bob", codec="msgpack") as bob,
     ):

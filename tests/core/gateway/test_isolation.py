@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -10,11 +12,15 @@ import pytest
 from support.services import DO, LAB, RELAY, Lab
 from wsprism_core import (
     Action,
+    Actions,
     Broadcast,
     BroadcastFrame,
     Envelope,
+    ErrorCode,
+    HotFrame,
     HttpRequest,
     HttpResponse,
+    ProtocolError,
     Push,
     PushFrame,
     Reply,
@@ -354,3 +360,31 @@ async def test_an_observer_that_wants_something_done_has_no_service_to_do_it_for
     async with gateway(Wishful(), Lab()) as gw, gw.connect() as dev:
         dev.expect_nothing()
         assert gw.metrics.plugin_failures == {("Wishful", "actions"): 1}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, None])
+async def test_what_a_service_raises_holds_no_session_until_the_collector_comes(
+    gateway: type[GatewayHarness], error: type[Exception] | None
+) -> None:
+    lab = Lab()
+
+    def refuse(session: Session, message: Envelope | HotFrame) -> Actions:
+        raise error("a bug") if error else ProtocolError(ErrorCode.NOT_FOUND, "no")
+
+    lab.todo = lab.todo_frame = refuse
+    async with gateway(lab) as gw:
+        gc.collect()
+        gc.disable()
+        try:
+            async with gw.connect() as dev:
+                (session,) = gw.gateway.sessions
+                gone = weakref.ref(session)
+                del session
+                await dev.send("lab", "do")
+                await dev.send_frame(LAB, DO)
+                await dev.expect_error("INTERNAL" if error else "NOT_FOUND")
+                await dev.expect_error("INTERNAL" if error else "NOT_FOUND")
+            lab.events.clear()
+            assert gone() is None
+        finally:
+            gc.enable()

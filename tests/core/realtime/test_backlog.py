@@ -141,6 +141,16 @@ def test_a_flooding_room_gives_way_to_what_may_not_be_lost() -> None:
     assert bench.sent() == [lost(1, 5), "ack"]
 
 
+def test_a_room_whose_numbers_two_services_share_has_one_range() -> None:
+    bench = Bench()
+    assert bench.say(1, 2, 3)
+    for seq in (4, 5, 6):
+        assert bench.backlog.add(form(b"%d" % seq, room=LOBBY, seq=seq, svc="poll"))
+    assert bench.backlog.add(form(b"7", room=LOBBY, seq=7, svc="poll"))
+    bench.say(8, 9, 10, 11)
+    assert bench.sent() == [lost(1, 11)]
+
+
 def test_where_nothing_may_give_way_the_session_must_be_closed() -> None:
     bench = Bench()
     assert all(bench.backlog.add(form(b"ack")) for _ in range(5))
@@ -186,6 +196,17 @@ def test_every_lane_that_waits_gets_its_floor() -> None:
     assert realtime == sorted(realtime)
 
 
+def test_a_floor_is_paid_when_its_message_goes_and_not_before() -> None:
+    bench = Bench(max_messages=10_000, max_bytes=10_000_000)
+    for n in range(200):
+        bench.backlog.add(form(b"%03d" % n + b"r" * 1_020, "realtime"))
+    # Too large for what is left of the write in which its turn comes.
+    bench.backlog.add(form(b"b" * 2_000, "bulk"))
+    order = bench.sent(limit=16 * 1_024 + 1)
+    place = next(at for at, one in enumerate(order) if one[0] == "b")
+    assert place <= STARVATION_FLOOR // 1_024 + 1
+
+
 def test_a_lane_saves_up_no_floor_while_nothing_of_it_waits() -> None:
     bench = Bench(max_messages=10_000, max_bytes=10_000_000)
     for _ in range(300):
@@ -209,6 +230,14 @@ class Scripted:
         got = self.messages[: self.at_once]
         self.messages = self.messages[self.at_once :]
         return got, bool(self.messages)
+
+
+def test_a_range_does_not_make_a_write_larger_than_it_may_be() -> None:
+    bench = Bench(max_messages=3)
+    bench.backlog.add(form(b"x" * 990, "control"))
+    assert bench.say(1, 2, 3, 4)
+    assert len(bench.backlog.take(1_000, WIRE, None)) == 991
+    assert bench.sent() == [lost(1, 4)]
 
 
 def test_what_is_pulled_is_asked_for_when_its_turn_comes() -> None:

@@ -174,6 +174,37 @@ async def test_a_slow_client_reads_as_time_passes(
         ]
 
 
+async def test_a_client_that_is_told_again_is_no_faster_than_told(
+    gateway: type[GatewayHarness],
+) -> None:
+    lab = Lab()
+    lab.todo = push(10, size=1000)
+    async with gateway(lab) as gw, gw.connect() as dev:
+        for rate in (5000, 0, 5000, None, 5000):
+            dev.slow(rate)
+        await dev.send("lab", "do")
+        await gw.advance(1)
+        assert 4 <= len(dev.unread) <= 5
+
+
+async def test_what_follows_from_a_lost_link_has_happened_when_it_is_lost(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(gateway={"presence_batch_ms": 0})
+    async with (
+        gateway(config=config) as gw,
+        gw.connect("ann") as ann,
+        gw.connect("bob") as bob,
+    ):
+        await ann.join("r1")
+        await bob.join("r1")
+        await bob.read_all()
+        ann.drop_link()
+        (told,) = bob.unread
+        assert isinstance(told, dict)
+        assert told["data"] == {"joined": [], "left": [{"n": 1}]}
+
+
 async def test_less_than_a_byte_at_a_time_adds_up(
     gateway: type[GatewayHarness],
 ) -> None:

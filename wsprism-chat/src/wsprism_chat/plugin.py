@@ -17,15 +17,15 @@ class ChatPlugin:
     """Chat on a gateway: one `ChatService` for each tenant that talks.
 
     Args:
-        random: Where message ids get their random bits; a seeded one, with a virtual
-            clock, issues the same ids again.
+        random: Where message ids get their random bits; None takes the gateway's. A
+            seeded one, with a virtual clock, issues the same ids again.
     """
 
     name = "chat"
     wsprism_api = 1
 
     def __init__(self, random: Random | None = None) -> None:
-        self._random = random or Random()
+        self._random = random
         self._tenants: dict[str, ChatService] = {}
 
     @hookimpl
@@ -37,7 +37,8 @@ class ChatPlugin:
     def on_start(self, gateway: Gateway) -> None:
         """Keep the gateway at hand."""
         self._gateway = gateway
-        self._ids = MessageIds(gateway.wall_ms, self._random)
+        random = self._random or gateway.random
+        self._ids = MessageIds(gateway.wall_ms, random)
 
     @hookimpl
     def on_message(self, session: Session, message: Envelope) -> Actions:

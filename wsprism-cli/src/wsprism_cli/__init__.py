@@ -1,3 +1,3 @@
-"""The `wsprism` command line: run, plugins, connect."""
+"""The `wsprism` command line: run, connect, plugins, bench."""
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Protocol
 
 from wsprism_core.actions import Actions
@@ -102,6 +103,14 @@ class Gateway(Protocol):
     @property
     def log(self) -> EventLog:
         """The plugin's own log, part of the gateway's, as `wsprism.plugins.NAME`."""
+
+    @property
+    def random(self) -> Random:
+        """Where the plugin's chance comes from.
+
+        In a test and in a replay it gives the same numbers again. Use `secrets` for
+        what must not be guessed.
+        """
 
     def now(self) -> float:
         """Return seconds on a clock that never goes back."""

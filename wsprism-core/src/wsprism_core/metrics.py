@@ -8,7 +8,7 @@ what a client sent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from wsprism_core.protocol.layout import CloseCode
@@ -50,6 +50,8 @@ class Metrics:
         slow_handlers: Times that the event loop was kept for too long, by plugin, hook
             and service; `none` where no plugin was seen to do it.
         admin_requests: Requests to the admin listener, by status.
+        recorded_bytes: What a recording has written.
+        recordings_stopped: Recordings that ended before the gateway, by reason.
     """
 
     def __init__(self) -> None:
@@ -63,6 +65,8 @@ class Metrics:
         self.plugin_counts: Counter[str] = Counter()
         self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
         self.admin_requests: Counter[int] = Counter()
+        self.recorded_bytes = 0
+        self.recordings_stopped: Counter[str] = Counter()
 
     def messages_of(self, tenant: str, svc: str, form: str) -> Tally:
         """Return where messages of one service are counted.
@@ -93,6 +97,7 @@ class Readings:
         sessions: Open sessions by tenant.
         rooms: How many rooms have members here.
         lanes: Per lane: messages out, conflated, dropped, lost, overflowed.
+        unsent: Messages that were not sent, by tenant, service, lane and reason.
         insecure: Switches that make the gateway less safe, and whether they are on.
         spent_limits: By tenant, users who left and have not all of their rate limit
             back yet.
@@ -108,6 +113,7 @@ class Readings:
         sessions: Callable[[], dict[str, int]],
         rooms: Callable[[], int],
         lanes: Callable[[], dict[str, tuple[int, int, int, int, int]]],
+        unsent: Callable[[], Mapping[tuple[str, str, str, str], int]],
         insecure: Callable[[], dict[str, bool]],
         spent_limits: Callable[[], dict[str, int]],
         lag: Callable[[], tuple[list[tuple[str, int]], float]],
@@ -116,6 +122,7 @@ class Readings:
         self.sessions = sessions
         self.rooms = rooms
         self.lanes = lanes
+        self.unsent = unsent
         self.insecure = insecure
         self.spent_limits = spent_limits
         self.lag = lag
@@ -209,6 +216,15 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         ["status"],
         metrics.admin_requests,
     )
+    yield counter(
+        "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}
+    )
+    yield counter(
+        "recordings_stopped",
+        "Recordings that ended before the gateway",
+        ["reason"],
+        metrics.recordings_stopped,
+    )
     lanes = readings.lanes()
     for place, (name, help) in enumerate(
         (
@@ -221,6 +237,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
     ):
         counts = {lane: values[place] for lane, values in lanes.items()}
         yield counter(name, help, ["lane"], counts)
+    yield counter(
+        "messages_unsent",
+        "Messages that a reader did not get as they were posted",
+        ["tenant", "svc", "lane", "reason"],
+        dict(readings.unsent()),
+    )
     yield gauge("sessions", "Open sessions", ["tenant"], readings.sessions())
     yield gauge("rooms", "Rooms with members here", [], {"": readings.rooms()})
     yield gauge(

@@ -14,6 +14,9 @@ from typing import Any, Final
 
 __all__ = ("RUN_OPTIONS", "Option", "OptionError", "RunOptions", "run_options")
 
+#: How large a recording may become unless told, in bytes.
+DEFAULT_RECORD_BYTES: Final = 1024 * 1024 * 1024
+
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _ON: Final = ("1", "true", "yes", "on")
 _OFF: Final = ("0", "false", "no", "off")
@@ -84,6 +87,12 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
+def _size(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise ValueError("must be a number of bytes, more than 0")
+    return int(text)
+
+
 def _level(text: str) -> str:
     if text.lower() not in _LEVELS:
         raise ValueError(f"must be one of {', '.join(_LEVELS)}")
@@ -128,6 +137,8 @@ class RunOptions:
         plugins: Names of plugins in the order of calling; None is all.
         dev: Whether development tickets are good beside a configuration file.
         allow_insecure_dev: Whether they are good beyond the loopback address.
+        record: The file that a recording is written to; None records nothing.
+        record_max_bytes: How large it may become.
         log_level: The least level that is logged.
         log_json: Whether each log line is a JSON object.
     """
@@ -203,6 +214,26 @@ class RunOptions:
         metadata=_option(
             "--allow-insecure-dev",
             "Accept development tickets on an address that other machines reach.",
+        ),
+    )
+    record: Path | None = field(
+        default=None,
+        metadata=_option(
+            "--record",
+            "Write down what comes in and goes out, into a new file that "
+            "wsprism replay runs again. It holds what clients say, and no tickets.",
+            metavar="FILE",
+            parse=Path,
+        ),
+    )
+    record_max_bytes: int = field(
+        default=DEFAULT_RECORD_BYTES,
+        metadata=_option(
+            "--record-max-bytes",
+            "How large the recording may become; then it ends, and the gateway goes "
+            f"on. Where left out, {DEFAULT_RECORD_BYTES} (1 GiB).",
+            metavar="BYTES",
+            parse=_size,
         ),
     )
     log_level: str = field(

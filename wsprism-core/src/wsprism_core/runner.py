@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,6 +32,7 @@ from wsprism_core.plugins import PluginSet
 from wsprism_core.policy.origins import is_loopback
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
+from wsprism_core.recording.recorder import Recorder
 from wsprism_core.signals import StopSignals, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.deflate import Deflate
@@ -167,11 +170,13 @@ def summary(prepared: Prepared, gateway: Gateway) -> tuple[tuple[str, str], ...]
         f"{info.name} {info.version or ''}".rstrip() for info in prepared.plugins.loaded
     ]
     tenants = [tenant.id for tenant in prepared.config.tenants]
+    recording = prepared.options.record
     return (
         *(("listening", address) for address in _addresses(gateway)),
         *(() if gateway.admin is None else (("admin", _admin_place(gateway.admin)),)),
         ("plugins", ", ".join(plugins) or "none"),
         ("tenants", ", ".join(tenants)),
+        *((("recording", str(recording)),) if recording is not None else ()),
     )
 
 
@@ -258,8 +263,8 @@ def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator
 
 
 async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) -> int:
-    with StopSignals() as signals:
-        gateway = _assemble(prepared)
+    with StopSignals() as signals, _recording(prepared) as recorder:
+        gateway = _assemble(prepared, recorder)
         collector = Collector(
             LoopClock(asyncio.get_running_loop()),
             full=prepared.config.gateway.full_gc_interval_ms / 1000,
@@ -283,7 +288,46 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
     return 0
 
 
-def _assemble(prepared: Prepared) -> Gateway:
+@contextmanager
+def _recording(prepared: Prepared) -> Iterator[Recorder | None]:
+    """Record for as long as it lasts, where that was asked for.
+
+    Raises:
+        RunError: The file is there already, or cannot be made.
+    """
+    path = prepared.options.record
+    if path is None:
+        yield None
+        return
+    try:
+        # Whoever may read it reads what clients say.
+        file = open(path, "xb", buffering=0, opener=_private)
+    except FileExistsError:
+        text = f"{path} is there already: record into a new file"
+        raise RunError(text, exit_code=2) from None
+    except OSError as error:
+        text = f"cannot record into {path}: {error.strerror}"
+        raise RunError(text, exit_code=2) from error
+    options = prepared.options
+    recorder = Recorder(
+        prepared.config, prepared.plugins, has_file=options.config is not None
+    )
+    recorder.open(file, max_bytes=options.record_max_bytes)
+    try:
+        yield recorder
+    except RunError:
+        recorder.close()
+        path.unlink()
+        raise
+    finally:
+        recorder.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
     options, host = prepared.options, prepared.host
     settings = prepared.config.gateway
     bounds = InboundBounds(
@@ -320,10 +364,12 @@ def _assemble(prepared: Prepared) -> Gateway:
         return Gateway(
             prepared.config,
             prepared.plugins,
-            LoopClock(asyncio.get_running_loop()),
+            recorder.clock if recorder else LoopClock(asyncio.get_running_loop()),
             transports=transports,
             development=prepared.development,
             admin=admin,
+            chance=recorder.chance if recorder else None,
+            boundary=recorder,
         )
     except WsPrismError as error:
         raise RunError(str(error), exit_code=2) from error

@@ -57,6 +57,9 @@ class ConnectionParts:
     """What every connection of a gateway shares."""
 
     admission: Admission
+    authenticate: Callable[
+        [Tenant, str, ConnectRequest, Callable[[Identity | Refusal], None]], None
+    ]
     desk: SessionDesk
     ingress: Ingress
     catalog: Catalog
@@ -119,6 +122,8 @@ class Connection:
 
     table: InboundTable
     tenant: Tenant
+    #: What holds the messages that wait for async handlers.
+    queue_type: type[HandlerQueues] = HandlerQueues
 
     def __init__(
         self, parts: ConnectionParts, link: Link, request: ConnectRequest
@@ -373,7 +378,7 @@ class Connection:
     def handlers(self) -> HandlerQueues:
         """Return the queues of messages that wait for async handlers."""
         if self._queues is None:
-            self._queues = HandlerQueues(
+            self._queues = self.queue_type(
                 self._parts.max_async_queue,
                 pause=self.link.pause_reading,
                 resume=self.link.resume_reading,
@@ -421,7 +426,7 @@ class Connection:
                 return
             self._parts.desk.tell_authed(self, ref=ref)
 
-        self._parts.admission.authenticate(self.tenant, ticket, self._request, judged)
+        self._parts.authenticate(self.tenant, ticket, self._request, judged)
 
     def refuse(self, error: ProtocolError, *, lane: int) -> None:
         """Tell the client of a refused message, unless it hears that too often."""

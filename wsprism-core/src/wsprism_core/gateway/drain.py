@@ -10,8 +10,8 @@ from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.logs import EventLog
 from wsprism_core.protocol.layout import CloseCode
-from wsprism_core.realtime.clock import Clock
-from wsprism_core.realtime.session import SessionRegistry
+from wsprism_core.realtime.clock import Clock, Timer
+from wsprism_core.realtime.session import Session, SessionRegistry
 
 __all__ = ("Drain",)
 
@@ -51,27 +51,41 @@ class Drain:
         self._grace = grace
         self._chance = chance
         self._log = EventLog("drain")
+        self._done = asyncio.Event()
+        self._timer: Timer | None = None
 
-    async def run(self) -> None:
-        """Tell every client when to come back, then close all in even batches."""
+    def begin(self) -> None:
+        """Tell every client when to come back, and close all in even batches."""
         self._admission.draining = True
+        self._done.clear()
         waiting = list(self._sessions)
         self._log.info("drain_started", sessions=len(waiting))
         for session in waiting:
             jitter = self._chance.randrange(round(self._grace * 1000) + 1)
             self._egress.system(session, "draining", {"reconnect_in_ms": jitter})
-        size = max(1, -(-len(waiting) // BATCHES))
-        for start in range(0, len(waiting), size):
-            if self._grace:
-                await self._sleep(self._grace / BATCHES)
-            for session in waiting[start : start + size]:
-                self._desk.end(session, CloseCode.GOING_AWAY, "draining")
+        self._close_later(waiting, max(1, -(-len(waiting) // BATCHES)))
+
+    async def finished(self) -> None:
+        """Wait until all are closed that were there; given up, no more are closed."""
+        try:
+            await self._done.wait()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
         self._log.info("drain_finished", left=len(self._sessions))
 
-    async def _sleep(self, seconds: float) -> None:
-        woken = asyncio.Event()
-        timer = self._clock.after(seconds, woken.set)
-        try:
-            await woken.wait()
-        finally:
-            timer.cancel()
+    def _close_later(self, waiting: list[Session], size: int) -> None:
+        """Close the first batch when its time has come, then the others."""
+        if not waiting:
+            self._done.set()
+        elif self._grace:
+            self._timer = self._clock.after(
+                self._grace / BATCHES, lambda: self._close(waiting, size)
+            )
+        else:
+            self._close(waiting, size)
+
+    def _close(self, waiting: list[Session], size: int) -> None:
+        for session in waiting[:size]:
+            self._desk.end(session, CloseCode.GOING_AWAY, "draining")
+        self._close_later(waiting[size:], size)

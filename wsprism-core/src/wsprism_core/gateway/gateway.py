@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from wsprism_core.config import Config, ConfigError, GatewayConfig, describe
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway.admin import AdminHost, AdminListener
 from wsprism_core.gateway.admission import Admission
+from wsprism_core.gateway.boundary import Boundary
 from wsprism_core.gateway.builtin import Builtin
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.checks import compile_checks
@@ -69,8 +70,10 @@ class Gateway:
         transports: What it listens with.
         backplane: What carries rooms between gateways; None keeps them in memory.
         development: Whether development tickets (`dev:ann`) are good.
-        chance: Where epochs and jitter come from; a seeded one makes runs repeat.
         admin: Where operators are let in; None is nowhere.
+        chance: Where epochs, jitter and the plugins' chance come from; a seeded one
+            makes runs repeat.
+        boundary: What comes in from outside passes it; None lets it through.
 
     Attributes:
         host: The gateway as transports see it.
@@ -98,8 +101,10 @@ class Gateway:
         development: bool = False,
         chance: random.Random | None = None,
         admin: AdminListener | None = None,
+        boundary: Boundary | None = None,
     ) -> None:
         settings = config.gateway
+        boundary = boundary or Boundary()
         chance = chance if chance is not None else random.SystemRandom()
         self.config = config
         self.plugins = plugins
@@ -151,7 +156,7 @@ class Gateway:
                 settings.max_recover_messages, settings.max_recover_bytes
             ),
         )
-        trace_ids = _TraceIds(chance)
+        trace_ids = boundary.trace_ids(_TraceIds(chance))
         self._desk = SessionDesk(
             sessions=self.sessions,
             rooms=desk,
@@ -199,6 +204,7 @@ class Gateway:
         )
         parts = ConnectionParts(
             admission=self._admission,
+            authenticate=boundary.authenticate(self._admission.authenticate),
             desk=self._desk,
             ingress=ingress,
             catalog=catalog,
@@ -230,7 +236,13 @@ class Gateway:
             message=settings.message_timeout_ms / 1000,
             close=settings.close_timeout_ms / 1000,
         )
-        self.host: Host = GatewayHost(parts, http, timeouts)
+        self.host: Host = GatewayHost(
+            parts,
+            boundary.connect(parts, tenants),
+            boundary.deadlines(self._wheel.after),
+            http,
+            timeouts,
+        )
         self._monitor = Monitor(
             clock, self.metrics, self._totals, slow=settings.slow_handler_ms / 1000
         )
@@ -251,14 +263,16 @@ class Gateway:
         self._configs = _plugin_configs(config, plugins)
         self._api_parts = ApiParts(
             clock=clock,
-            egress=egress,
             routes=routes,
             tenants=tenants,
             sessions=self.sessions,
             rooms=self.rooms,
             metrics=self.metrics,
             failures=failures,
+            perform=boundary.perform(egress.perform),
+            random=boundary.random(_randoms(chance)),
             spawn=self._tasks.spawn,
+            spawns=boundary.spawns,
         )
         self._apis: dict[str, PluginGateway] = {}
         # Plugins that have begun, and so are to be ended.
@@ -272,6 +286,8 @@ class Gateway:
             grace=settings.drain_grace_ms / 1000,
             chance=chance,
         )
+        self._begin_drain = boundary.drain(self._drain.begin)
+        self._started = boundary.started
 
     async def start(self) -> None:
         """Start the plugins, then listen.
@@ -293,6 +309,7 @@ class Gateway:
             # Those that had nothing to begin.
             self._begun.update(info.name for info in self.plugins.loaded)
             self._wheel.start()
+            self._started()
             for transport in self.transports:
                 await transport.start(self.host)
                 self._log.info("listening", address=transport.address)
@@ -313,7 +330,8 @@ class Gateway:
 
     async def drain(self) -> None:
         """Let nobody new in and close every session, over the configured grace."""
-        await self._drain.run()
+        self._begin_drain()
+        await self._drain.finished()
 
     async def stop(self) -> None:
         """Close what is left, stop the plugins in reverse order, and end.
@@ -375,6 +393,7 @@ class Gateway:
                     self.delivery.lanes, self.delivery.counters, strict=True
                 )
             },
+            unsent=lambda: self.delivery.unsent,
             insecure=lambda: {"development_tickets": self._development},
             spent_limits=lambda: {
                 tenant.id: tenant.spent_limits for tenant in self._tenants.values()
@@ -398,6 +417,12 @@ class _TraceIds:
     def __call__(self) -> str:
         self._count += 1
         return f"{self._node}-{self._count:x}"
+
+
+def _randoms(chance: random.Random) -> Callable[[str], random.Random]:
+    """Return what gives each plugin, by its name, a chance of its own."""
+    seed = chance.getrandbits(128)
+    return lambda plugin: random.Random(f"{seed:x}/{plugin}")
 
 
 def _bound_lanes(lanes: tuple[Lane, ...], settings: GatewayConfig) -> tuple[Lane, ...]:

@@ -19,7 +19,7 @@ from wsprism_core.gateway.tasks import being_cancelled
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 
-__all__ = ("MAX_BYTES", "HandlerQueues", "Job", "Start")
+__all__ = ("MAX_BYTES", "Finish", "HandlerQueues", "Job", "Start")
 
 #: How much one session's handlers may hold before its reading pauses, in bytes.
 MAX_BYTES = 1024 * 1024

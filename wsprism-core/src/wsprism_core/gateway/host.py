@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wsprism_core.api import Identity
-from wsprism_core.gateway.connection import Connection, ConnectionParts
+from wsprism_core.gateway.boundary import After, Connect
+from wsprism_core.gateway.connection import ConnectionParts
 from wsprism_core.gateway.http import HttpRoutes
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.realtime.clock import Timer
@@ -28,20 +29,29 @@ class GatewayHost:
 
     Args:
         parts: What connections share.
+        connect: Makes a connection.
+        after: Puts off what comes of a transport's deadlines.
         http: The plain routes.
         timeouts: Deadlines that transports keep.
     """
 
     def __init__(
-        self, parts: ConnectionParts, http: HttpRoutes, timeouts: TransportTimeouts
+        self,
+        parts: ConnectionParts,
+        connect: Connect,
+        after: After,
+        http: HttpRoutes,
+        timeouts: TransportTimeouts,
     ) -> None:
         self._parts = parts
+        self._connect = connect
+        self._after = after
         self._http = http
         self.timeouts = timeouts
 
     def after(self, seconds: float, work: Callable[[], None]) -> Timer:
         """Run `work` once, on the gateway's wheel."""
-        return self._parts.wheel.after(seconds, work)
+        return self._after(seconds, work)
 
     def greet(self, transport: str, address: str) -> Refusal | None:
         """Count a handshake from `address`; say whether it is one too many."""
@@ -62,7 +72,7 @@ class GatewayHost:
             refusal = admission.before_ticket(request)
             if refusal is not None:
                 admission.note_refusal(request, refusal.status, refusal.reason)
-            decided(_Grant(self._parts, request, None) if refusal is None else refusal)
+            decided(self._grant(request, None) if refusal is None else refusal)
             return
 
         def judged(verdict: tuple[Tenant, Identity] | Refusal) -> None:
@@ -70,9 +80,14 @@ class GatewayHost:
                 admission.note_refusal(request, verdict.status, verdict.reason)
                 decided(verdict)
             else:
-                decided(_Grant(self._parts, request, verdict))
+                decided(self._grant(request, verdict))
 
         admission.judge(request, request.ticket, judged)
+
+    def _grant(
+        self, request: ConnectRequest, verdict: tuple[Tenant, Identity] | None
+    ) -> _Grant:
+        return _Grant(self._parts, self._connect, request, verdict)
 
     def http(self, request: HttpRequest) -> HttpResponse:
         """Answer a plain request."""
@@ -90,10 +105,11 @@ class _Grant:
     def __init__(
         self,
         parts: ConnectionParts,
+        connect: Connect,
         request: ConnectRequest,
         verdict: tuple[Tenant, Identity] | None,
     ) -> None:
-        self._parts = parts
+        self._connect = connect
         self._request = request
         self._verdict = verdict
         self.max_message_bytes = (
@@ -104,7 +120,7 @@ class _Grant:
 
     def open(self, link: Link) -> Receiver:
         """Attach the link."""
-        connection = Connection(self._parts, link, self._request)
+        connection = self._connect(link, self._request)
         if self._verdict is None:
             connection.await_ticket()
         else:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, cast
 
 from wsprism_core.actions import Actions
 from wsprism_core.api import Member, ServiceMissing, Session
-from wsprism_core.gateway.egress import Egress
+from wsprism_core.gateway.boundary import Perform
 from wsprism_core.gateway.failures import Failures
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
@@ -27,14 +29,17 @@ class ApiParts:
     """What the gateways of all plugins are made of."""
 
     clock: Clock
-    egress: Egress
     routes: Routes
     tenants: Mapping[str, Tenant]
     sessions: SessionRegistry
     rooms: RoomRegistry
     metrics: Metrics
     failures: Failures
+    perform: Perform
+    random: Callable[[str], Random]
     spawn: Callable[[Awaitable[None]], None]
+    #: Whether coroutines run at all; else they are discarded.
+    spawns: bool
 
 
 class PluginGateway:
@@ -58,6 +63,7 @@ class PluginGateway:
         ]
         self._services = tuple(service.name for service in own)
         self._counters = {name for service in own for name in service.counters}
+        self._random: Random | None = None
 
     @property
     def config(self) -> Any:
@@ -69,6 +75,13 @@ class PluginGateway:
         """The plugin's own log."""
         return self._log
 
+    @property
+    def random(self) -> Random:
+        """Where the plugin's chance comes from."""
+        if self._random is None:
+            self._random = self._parts.random(self._plugin)
+        return self._random
+
     def now(self) -> float:
         """Return seconds on a clock that never goes back."""
         return self._parts.clock.now()
@@ -79,7 +92,7 @@ class PluginGateway:
 
     def perform(self, actions: Actions, *, tenant: str, svc: str | None = None) -> None:
         """Do what a service wants done outside of any message."""
-        self._parts.egress.perform(actions, self._service(svc), tenant)
+        self._parts.perform(actions, self._service(svc), tenant)
 
     def after(self, seconds: float, work: Callable[[], None]) -> Timer:
         """Run `work` once."""
@@ -93,6 +106,10 @@ class PluginGateway:
 
     def spawn(self, work: Awaitable[None]) -> None:
         """Run a coroutine beside the gateway."""
+        if not self._parts.spawns:
+            if inspect.iscoroutine(work):
+                work.close()
+            return
         task = asyncio.ensure_future(work)
         task.add_done_callback(self._ended)
         # Gathered, its failure is told once, here; cancelled with the gateway, it is

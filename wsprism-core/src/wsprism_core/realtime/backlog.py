@@ -11,7 +11,7 @@ each 64 KiB sent above it, so that nothing starves.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -19,12 +19,23 @@ from wsprism_core.protocol.envelope import outbound
 from wsprism_core.realtime.lanes import Delivery, Lane
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
-__all__ = ("STARVATION_FLOOR", "Backlog", "LaneCounters", "Lost", "Pull", "Source")
+__all__ = (
+    "STARVATION_FLOOR",
+    "Backlog",
+    "LaneCounters",
+    "Lost",
+    "Pull",
+    "Source",
+    "Unsent",
+)
 
 #: Bytes sent above a waiting lane that earn it one message.
 STARVATION_FLOOR: Final = 64 * 1024
 #: What a `sys.lost` counts for in a lane, in bytes.
 LOST_SIZE: Final = 160
+
+#: Messages that were not sent, by tenant, service, lane and reason.
+Unsent: TypeAlias = "Counter[tuple[str, str, str, str]]"
 
 LATEST, VOLATILE, RELIABLE = Delivery.LATEST, Delivery.VOLATILE, Delivery.RELIABLE
 
@@ -172,6 +183,8 @@ class Backlog:
         counters: One per lane, shared by all sessions.
         own: One per lane, of this session alone.
         now: Time, in seconds.
+        tenant: The session's tenant.
+        unsent: Where what is not sent is counted, for all sessions.
 
     Attributes:
         began: When the socket was full first.
@@ -186,6 +199,8 @@ class Backlog:
         "_now",
         "_own",
         "_serial",
+        "_tenant",
+        "_unsent",
         "_waiting",
         "began",
         "took",
@@ -198,11 +213,15 @@ class Backlog:
         counters: Sequence[LaneCounters],
         own: Sequence[LaneCounters],
         now: Callable[[], float],
+        tenant: str = "",
+        unsent: Unsent | None = None,
     ) -> None:
         self._lanes = lanes
         self._counters = counters
         self._own = own
         self._now = now
+        self._tenant = tenant
+        self._unsent: Unsent = Counter() if unsent is None else unsent
         self.began = self.took = now()
         self._waiting = [_LaneBacklog() for _ in lanes]
         self._credit = [0] * len(lanes)
@@ -242,6 +261,7 @@ class Backlog:
                 self._grow(lane, form.size - elder.size)
                 self._counters[index].conflated += 1
                 self._own[index].conflated += 1
+                self._note(index, message.svc, "conflated")
                 return self._hold_bounds(index, message)
             lane.latest[slot] = self._serial
         elif message.delivery is VOLATILE:
@@ -283,6 +303,8 @@ class Backlog:
                 got = self._pull(index, serial, entry, limit - size, wire, reader)
             elif isinstance(entry, Lost):
                 got = [entry.encode(wire)]
+                if taken and size + len(got[0]) > limit:
+                    break
                 self._remove(index, serial)
             else:
                 if taken and size + entry.size > limit:
@@ -324,12 +346,13 @@ class Backlog:
             if highest is None:
                 highest = index
             elif self._credit[index] >= STARVATION_FLOOR:
-                self._credit[index] -= STARVATION_FLOOR
                 return index
         return highest
 
     def _credit_below(self, index: int, size: int) -> None:
-        """Note bytes that went out above lanes that wait."""
+        """Note bytes that went out above lanes that wait, and a floor that was used."""
+        if any(self._waiting[above].entries for above in range(index)):
+            self._credit[index] -= STARVATION_FLOOR
         for below in range(index + 1, len(self._waiting)):
             if self._waiting[below].entries:
                 self._credit[below] += size
@@ -353,6 +376,7 @@ class Backlog:
         while len(lane.entries) > bounds.max_messages or lane.bytes > bounds.max_bytes:
             if not (self._drop_volatile(index) or self._give_way(index, newest.room)):
                 self._counters[index].overflowed += 1
+                self._note(index, newest.svc, "overflowed")
                 return False
         return True
 
@@ -366,6 +390,7 @@ class Backlog:
         assert isinstance(entry, Form)
         self._counters[index].dropped += 1
         self._own[index].dropped += 1
+        self._note(index, entry.message.svc, "dropped")
         self._replace_by_lost(index, [serial])
         return True
 
@@ -382,6 +407,10 @@ class Backlog:
         serials = list(rooms[victim])
         self._counters[index].lost += len(serials)
         self._own[index].lost += len(serials)
+        for serial in serials:
+            entry = self._waiting[index].entries[serial]
+            assert isinstance(entry, Form)
+            self._note(index, entry.message.svc, "lost")
         self._replace_by_lost(index, serials)
         return True
 
@@ -391,7 +420,9 @@ class Backlog:
         first = lane.entries[serials[0]]
         assert isinstance(first, Form)
         message = first.message
-        slot = (message.svc, message.room, message.seq is not None)
+        # Services share the numbers of a room, so it has one range for them all.
+        svc = message.svc if message.seq is None else None
+        slot = (svc, message.room)
         place = lane.lost.get(slot)
         if place is None:
             name = getattr(message.room, "name", None)
@@ -414,6 +445,10 @@ class Backlog:
 
     # ----------------------------------------------------------- the bookkeeping
 
+    def _note(self, index: int, svc: str, reason: str) -> None:
+        """Count a message that is not sent."""
+        self._unsent[self._tenant, svc, self._lanes[index].name, reason] += 1
+
     def _grow(self, lane: _LaneBacklog, size: int) -> None:
         lane.bytes += size
         self.waiting += size
@@ -431,8 +466,8 @@ class Backlog:
 
     def _forget(self, lane: _LaneBacklog, serial: int, entry: Entry) -> None:
         if isinstance(entry, Lost):
-            recoverable = entry.from_seq is not None
-            del lane.lost[entry.svc, entry.owner, recoverable]
+            svc = entry.svc if entry.from_seq is None else None
+            del lane.lost[svc, entry.owner]
             return
         if isinstance(entry, Pull):
             del lane.pulls[entry.source, entry.key]

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from wsprism_core.testing.client import ScriptedClient
     from wsprism_core.testing.clock import VirtualClock
     from wsprism_core.testing.harness import GatewayHarness, config_with
+    from wsprism_core.testing.recordings import replay
 
 __all__ = (
     "GatewayHarness",
     "ScriptedClient",
     "VirtualClock",
     "config_with",
+    "replay",
 )
 
 _HOME: Final = {
@@ -43,6 +45,7 @@ _HOME: Final = {
     "ScriptedClient": "client",
     "VirtualClock": "clock",
     "config_with": "harness",
+    "replay": "recordings",
 }
 
 

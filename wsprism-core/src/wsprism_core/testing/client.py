@@ -11,6 +11,7 @@ from wsprism_core.protocol.codecs import CODECS
 from wsprism_core.protocol.envelope import inbound
 from wsprism_core.protocol.hotframe import HotFrame, encode_hot_frame
 from wsprism_core.protocol.layout import FrameKind
+from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.memory import MemoryClient
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class ScriptedClient:
         self._read = 0
         self._rate: float | None = None
         self._credit = 0.0
+        self._next_sip: Timer | None = None
 
     # -------------------------------------------------------------------- sending
 
@@ -151,6 +153,7 @@ class ScriptedClient:
     def drop_link(self) -> None:
         """Lose the connection: no close, and what is under way is gone."""
         self.link.drop()
+        self._harness.pump()
 
     def slow(self, bytes_per_s: float | None, *, buffer: int = 16 * 1024) -> None:
         """Read at most so much as time passes; 0 is nothing, None all at once again.
@@ -160,11 +163,15 @@ class ScriptedClient:
             buffer: What fits between the gateway and its reading, in bytes: beyond it
                 the gateway finds the socket full.
         """
-        was, self._rate = self._rate, bytes_per_s
+        if self._next_sip is not None:
+            self._next_sip.cancel()
+            self._next_sip = None
+        self._rate = bytes_per_s
         self._credit = 0.0
         self.link.capacity = None if bytes_per_s is None else buffer
-        if bytes_per_s and not was:
-            self._harness.clock.after(_SIP_SECONDS, self._sip)
+        if bytes_per_s:
+            self._plan_sip()
+        self._harness.pump()
 
     def read(self) -> bool:
         """Read what is there, as the harness asks; return whether there was anything.
@@ -181,7 +188,10 @@ class ScriptedClient:
         whole = int(self._credit)
         self._credit -= whole
         self._take_frames(self.link.received(whole))
-        self._harness.clock.after(_SIP_SECONDS, self._sip)
+        self._plan_sip()
+
+    def _plan_sip(self) -> None:
+        self._next_sip = self._harness.clock.after(_SIP_SECONDS, self._sip)
 
     def _take_frames(self, frames: list[tuple[FrameKind, bytes]]) -> bool:
         for kind, payload in frames:

@@ -74,6 +74,11 @@ class VirtualClock:
 
     # --------------------------------------------------------- what moves it
 
+    @property
+    def timers(self) -> int:
+        """How many timers are set and have neither run nor been cancelled."""
+        return sum(timer.work is not None for timer in self._timers)
+
     def run_turn(self) -> bool:
         """End the turn; what this puts off to the end of a turn waits for the next.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from random import Random, SystemRandom
+from random import Random
 from typing import Any, Final
 
 from wsprism_core import (
@@ -30,7 +30,8 @@ class PartyPlugin:
     """Parties, one service per tenant.
 
     Args:
-        random: Where parties' ids come from; a seeded one issues the same ids again.
+        random: Where parties' ids come from; None takes the gateway's. A seeded one
+            issues the same ids again.
     """
 
     name = "party"
@@ -41,7 +42,7 @@ class PartyPlugin:
         self._config: PartyConfig
         self._expiry: Timer
         self._services: dict[str, PartyService] = {}
-        self._random = random or SystemRandom()
+        self._random = random
 
     @hookimpl
     def register_services(self) -> Service:
@@ -115,4 +116,5 @@ class PartyPlugin:
     def _new_id(self) -> str:
         # A party's room may outlive the party in a stored history, and no other party,
         # of another gateway or after a restart, may come to it.
-        return f"{self._random.getrandbits(ID_BITS):0{ID_BITS // 4}x}"
+        random = self._random or self._gateway.random
+        return f"{random.getrandbits(ID_BITS):0{ID_BITS // 4}x}"

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from wsprism_cli.bench.wire import (
+    SMALLEST,
+    TIME_MASK,
+    FrameReader,
+    TokenCounter,
+    TokenReader,
+    chat_message,
+    close_code,
+    frame,
+    hot_message,
+    ping_message,
+    token,
+)
+from wsprism_core.protocol.envelope import decode_json
+from wsprism_core.protocol.hotframe import decode_hot_frame
+
+numbers = st.tuples(
+    st.integers(0, TIME_MASK), st.integers(0, 255), st.integers(0, 65_535)
+)
+#: What stands between two tokens: anything that does not end in half a mark.
+between = st.binary(max_size=40).map(lambda data: data.replace(b"~", b"-"))
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    """Return data cut at some places."""
+    places = sorted({cut % (len(data) + 1) for cut in cuts})
+    ends = [*places, len(data)]
+    return [data[a:b] for a, b in zip([0, *places], ends, strict=True)]
+
+
+@given(
+    st.lists(st.tuples(between, numbers), max_size=12),
+    between,
+    st.lists(st.integers(0, 10_000), max_size=20),
+)
+def test_tokens_are_found_however_the_bytes_come(
+    sent: list[tuple[bytes, tuple[int, int, int]]], end: bytes, cuts: list[int]
+) -> None:
+    data = b"".join(text + token(*told) for text, told in sent) + end
+    reader, counter = TokenReader(), TokenCounter()
+    found: list[int] = []
+    counted = 0
+    for piece in pieces(data, cuts):
+        found += reader.feed(piece)
+        counted += counter.feed(piece)
+    told = [(one >> 24, one >> 16 & 0xFF, one & 0xFFFF) for one in found]
+    assert told == [told for _, told in sent]
+    assert counted == len(sent)
+
+
+def received(data: bytes) -> tuple[Opcode, bytes]:
+    """Return what a server makes of a frame."""
+    protocol = ServerProtocol(state=OPEN)
+    protocol.receive_data(data)
+    (event,) = protocol.events_received()
+    assert not isinstance(event, Request)
+    return event.opcode, bytes(event.data)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
+def test_a_server_understands_the_frames(length: int) -> None:
+    payload = random.Random(length).randbytes(length)
+    assert received(frame(2, payload)) == (Opcode.BINARY, payload)
+
+
+@given(numbers, st.integers(SMALLEST, 300))
+def test_a_chat_message_is_one(told: tuple[int, int, int], size: int) -> None:
+    before, behind = chat_message("hall", size)
+    opcode, payload = received(before + token(*told) + behind)
+    envelope = decode_json(payload)
+    assert opcode is Opcode.TEXT
+    assert (envelope.svc, envelope.type, envelope.room) == ("chat", "send", "hall")
+    assert envelope.data["msg"].startswith(token(*told).decode())
+    assert len(envelope.data["msg"]) == size
+
+
+def test_a_ping_is_one() -> None:
+    before, behind = ping_message()
+    _, payload = received(before + token(1, 2, 3) + behind)
+    envelope = decode_json(payload)
+    assert (envelope.svc, envelope.type) == ("sys", "ping")
+    assert envelope.data == {"client_ts": token(1, 2, 3).decode()}
+
+
+def test_an_event_is_one() -> None:
+    before, behind = hot_message(2, 7, 40)
+    _, payload = received(before + token(1, 2, 3) + behind)
+    event = decode_hot_frame(payload)
+    assert (event.svc_id, event.opcode, event.alias, event.seq) == (1, 2, 7, None)
+    assert event.payload == token(1, 2, 3) + b"." * 14
+
+
+def test_an_input_is_one_when_its_number_is_put_in() -> None:
+    before, behind = hot_message(1, 7, SMALLEST)
+    numbers = (9).to_bytes(4, "little") + (7).to_bytes(4, "little")
+    _, payload = received(before + numbers + token(1, 2, 3) + behind)
+    told = decode_hot_frame(payload)
+    assert (told.opcode, told.seq, told.alias) == (1, 9, 7)
+    assert told.payload == token(1, 2, 3)
+
+
+def test_the_close_frame_at_the_end_says_why() -> None:
+    close = b"\x88\x06\x0f\xa1slow"
+    assert close_code(b"\x81\x01x" + close) == 4001
+    assert close_code(close + b"x") is None
+    assert close_code(b"") is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1, 2, 9]), st.sampled_from([0, 3, 125, 126, 70_000]))
+    ),
+    st.lists(st.integers(0, 300_000), max_size=8),
+)
+def test_frames_are_found_however_the_bytes_come(
+    sent: list[tuple[int, int]], cuts: list[int]
+) -> None:
+    data = b""
+    for opcode, length in sent:
+        if length < 126:
+            head = bytes([0x80 | opcode, length])
+        elif length < 65_536:
+            head = bytes([0x80 | opcode, 126]) + length.to_bytes(2, "big")
+        else:
+            head = bytes([0x80 | opcode, 127]) + length.to_bytes(8, "big")
+        data += head + b"x" * length
+    reader = FrameReader()
+    found = [one for piece in pieces(data, cuts) for one in reader.feed(piece)]
+    assert [(opcode, len(payload)) for opcode, payload in found] == sent
+    assert reader.rest() == b""
