@@ -220,7 +220,9 @@ async def test_f12_a_loop_that_is_blocked(gateway: GatewayProcess) -> None:
     blocked = 2.0
     assert blocked > 2 * (PING + PONG)
     async with (
-        Row(gateway, closes={1000: 21}, slowdown=None) as row,
+        Row(
+            gateway, closes={1000: 21}, slowdown=None, warnings=("slow_handler",)
+        ) as row,
         AsyncExitStack() as stack,
     ):
         others = [
@@ -241,6 +243,13 @@ async def test_f12_a_loop_that_is_blocked(gateway: GatewayProcess) -> None:
         for one in (*others, blocker):
             assert one.end is None
             await one.leave()
+    (told,) = [one for one in row.entries if one["event"] == "slow_handler"]
+    assert (told["plugin"], told["hook"], told["svc"]) == (
+        "probe",
+        "on_message",
+        "probe",
+    )
+    assert told["ms"] >= 1000 * blocked - 100
 
 
 async def test_f12_a_handler_that_hangs(gateway: GatewayProcess) -> None:

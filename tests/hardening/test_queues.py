@@ -28,11 +28,6 @@ MANY = 250.0
 
 LANES = {lane.name: lane for lane in DEFAULT_LANES}
 
-#: Until the deadline of writes is there.
-no_write_deadline = pytest.mark.xfail(
-    reason="writer_send_timeout_ms is not enforced yet", raises=TimeoutError
-)
-
 
 async def join(one: Listener, room: str) -> None:
     await one.send("room", "join", room=room)
@@ -117,7 +112,6 @@ async def test_q1_a_reader_that_stops(gateways: Gateways) -> None:
             await one.leave()
 
 
-@no_write_deadline
 async def test_q1_a_reader_that_stops_for_good(gateways: Gateways) -> None:
     gateway = gateways(HASTY)
     async with Row(gateway, closes={4001: 1, 1000: 1}) as row:
@@ -133,7 +127,6 @@ async def test_q1_a_reader_that_stops_for_good(gateways: Gateways) -> None:
 # ------------------------------------------------------------------------------- Q2
 
 
-@no_write_deadline
 async def test_q2_a_byte_a_second(gateways: Gateways) -> None:
     gateway = gateways(HASTY)
     async with (
