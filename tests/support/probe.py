@@ -167,11 +167,14 @@ class Probe:
         self._ended[session.id] += 1
 
     def _look(self, request: HttpRequest) -> HttpResponse:
+        # What the collector has frozen is hidden otherwise.
+        gc.unfreeze()
         alive = Counter(
             type(thing).__name__
             for thing in gc.get_objects()
             if issubclass(type(thing), _TRACES)
         )
+        gc.freeze()
         seen: dict[str, Any] = {
             "tasks": len(asyncio.all_tasks()),
             "alive": alive,
