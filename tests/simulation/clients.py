@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from simulation.facts import Facts
 from simulation.invariants import Invariant
@@ -14,7 +14,7 @@ from wsprism_core.protocol.envelope import inbound
 from wsprism_core.protocol.hotframe import encode_hot_frame
 from wsprism_core.protocol.layout import CloseCode, FrameKind
 
-__all__ = ("Client", "Seat")
+__all__ = ("Client", "Keeping", "Seat")
 
 #: Pushes and broadcasts that concern a room, and so come to its members alone.
 _OF_ROOMS: Final = ("chat.msg", "room.presence")
@@ -22,6 +22,18 @@ _OF_ROOMS: Final = ("chat.msg", "room.presence")
 _NEWEST_COUNTS: Final = ("lab.gauge", "lab.pose", "game.1", "market.ticker")
 #: How a client that reads and answers may be closed.
 _DESERVED: Final = (1000, CloseCode.POLICY_VIOLATION)
+
+
+class Keeping(NamedTuple):
+    """How much the gateway keeps for those who come back.
+
+    Args:
+        history: Messages of a room.
+        recover: Messages that one client may fetch at once.
+    """
+
+    history: int
+    recover: int
 
 
 class Seat:
@@ -51,6 +63,7 @@ class Client:
         user: Unique in its tenant.
         tenant: Its tenant.
         codec: `json` or `msgpack`.
+        keeping: How much the gateway keeps.
         said: What stands under each number of a room, by tenant, room and epoch.
         violated: Called with what does not hold.
 
@@ -60,6 +73,10 @@ class Client:
         asked: What it waits for an answer to, by `seq`.
         prompt: Whether it has read and answered without a pause since it connected.
         closed: The close code that it read, or None.
+        parties: Those that it was invited to.
+        seen: The last number that it saw in each room that it has been in, with the
+            epoch.
+        fetching: Rooms that it has asked to go on in, and not been answered.
     """
 
     def __init__(
@@ -68,6 +85,7 @@ class Client:
         user: str,
         tenant: str,
         codec: str,
+        keeping: Keeping,
         said: Callable[[tuple[str, str, str]], MutableMapping[int, int]],
         violated: Callable[[Invariant, str], None],
     ) -> None:
@@ -81,6 +99,9 @@ class Client:
         self.prompt = True
         self.closed: int | None = None
         self.parties: dict[str, None] = {}
+        self.seen: dict[str, tuple[str, int]] = {}
+        self.fetching: dict[str, tuple[str, int]] = {}
+        self._keeping = keeping
         self._encode = CODECS[codec].encode
         self._kind = FrameKind.TEXT if codec == "json" else FrameKind.BINARY
         self._said = said
@@ -96,6 +117,9 @@ class Client:
         self.link = link
         self.closed = None
         self.prompt = link.rate is None
+        for room, seat in self.seats.items():
+            self.seen[room] = (seat.epoch, seat.seq)
+        self.fetching = {}
         self.seats = {}
         self.asked = {}
         self._marks = {}
@@ -124,6 +148,14 @@ class Client:
         )
         assert self.link is not None
         self.link.send(self._kind, self._encode(fields))
+
+    def join(self, room: str, *, after: tuple[str, int] | None = None) -> None:
+        """Join a room, or fetch what came after a number in an epoch."""
+        data = None
+        if after is not None and room not in self.fetching:
+            self.fetching[room] = after
+            data = {"epoch": after[0], "seq": after[1]}
+        self.send("room", "join", data, room=room, ask=True)
 
     def send_frame(
         self,
@@ -203,20 +235,48 @@ class Client:
 
     def _joined(self, message: Posted) -> None:
         facts = message.facts
-        assert facts.room is not None
-        if facts.room not in self.seats:
-            data = facts.data
-            said = self._said((self.tenant, facts.room, data["epoch"]))
-            self.seats[facts.room] = Seat(data, said)
-            self._aliases[data["alias"]] = facts.room
+        room, data = facts.room, facts.data
+        assert room is not None
+        if room not in self.seats:
+            said = self._said((self.tenant, room, data["epoch"]))
+            self.seats[room] = Seat(data, said)
+            self._aliases[data["alias"]] = room
+        if "recovered" in data:
+            after = self.fetching.pop(room)
+            self._check_recovered(data, *after)
+            if data["recovered"]:
+                self.seats[room].seq = after[1]
+                # Old messages come again, and so do their stamps.
+                self._marks.pop(("chat", room), None)
+                self._marks.pop(("record", room, None), None)
+
+    def _check_recovered(self, data: dict[str, Any], epoch: str, seq: int) -> None:
+        missed = data["seq"] - seq
+        same = epoch == data["epoch"] and missed >= 0
+        kept, most = self._keeping
+        match data.get("reason"):
+            case None:
+                right = same and missed <= min(kept, most)
+            case "epoch_changed":
+                right = not same
+            case "too_old":
+                right = same and missed > kept
+            case "too_many":
+                right = same and missed > most
+            case _:
+                right = False
+        if not right:
+            self._wrong(Invariant.RECOVERY, f"{missed} missed, {epoch}: {data}")
 
     def _left(self, message: Posted) -> None:
         room = message.facts.room
         assert room is not None
+        self.fetching.pop(room, None)
         seat = self.seats.pop(room, None)
         if seat is None:
             self._wrong(Invariant.LEFT, f"{room} is left again")
         else:
+            self.seen[room] = (seat.epoch, seat.seq)
             del self._aliases[seat.alias]
 
     def _lost(self, message: Posted) -> None:

@@ -28,6 +28,8 @@ class Invariant(StrEnum):
     ORDER = "order"
     LATEST = "latest"
     VOLATILE = "volatile"
+    PULLED = "pulled"
+    RECOVERY = "recovery"
     ENCODE_ONCE = "encode-once"
     TENANTS = "tenants"
     LEFT = "left"
@@ -61,6 +63,10 @@ EXPLAINED: Final = {
     "is fast enough gets each one, and no older one comes after a newer.",
     Invariant.VOLATILE: "What was received of a volatile type and what was told as "
     "lost is what was sent.",
+    Invariant.PULLED: "What is pulled is asked for when it can be written and not "
+    "before, in the place of its marker; no marker is forgotten.",
+    Invariant.RECOVERY: "Who joins again is told rightly whether all that he missed "
+    "can be had.",
     Invariant.ENCODE_ONCE: "A broadcast is encoded once for each wire.",
     Invariant.TENANTS: "Nobody gets anything of another tenant.",
     Invariant.LEFT: "Nothing of a room comes after `sys.left`, nor before "

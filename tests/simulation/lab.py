@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from simulation.facts import stamped
@@ -14,7 +14,9 @@ from wsprism_core import (
     Envelope,
     Inbound,
     Outbound,
+    Pull,
     Push,
+    PushFrame,
     RoomRule,
     Service,
     Session,
@@ -39,6 +41,31 @@ TYPES: Final = (
 )
 
 
+class _Gauges:
+    """Values that change when somebody looks, for all who look: what is pulled.
+
+    Args:
+        tenant: Whose.
+        stamp: Returns the next stamp.
+    """
+
+    def __init__(self, tenant: str, stamp: Callable[[], int]) -> None:
+        self._tenant = tenant
+        self._stamp = stamp
+        self._left: dict[str, int] = {}
+
+    def pull(
+        self, session: Session, budget: int
+    ) -> tuple[Sequence[Push | PushFrame], bool]:
+        # Up to three pages for each reader, some of them as large as may be.
+        left = self._left.pop(session.id, self._stamp() % 3)
+        if left:
+            self._left[session.id] = left - 1
+        size = budget - 200 if left == 1 else 100
+        data = {"s": stamped(self._tenant, self._stamp(), min(size, 3_000))}
+        return [Push("page", data)], left > 0
+
+
 class LabPlugin:
     """Sends what it is asked for, as much of it as it is asked for.
 
@@ -51,6 +78,7 @@ class LabPlugin:
 
     def __init__(self, stamp: Callable[[], int]) -> None:
         self._stamp = stamp
+        self._gauges: dict[str, _Gauges] = {}
 
     @hookimpl
     def register_services(self) -> Service:
@@ -60,18 +88,28 @@ class LabPlugin:
             inbound=(
                 Inbound(name="cast", room=RoomRule.MEMBER),
                 Inbound(name="push", room=RoomRule.MEMBER),
+                Inbound(name="pull", room=RoomRule.MEMBER),
             ),
-            outbound=tuple(
-                Outbound(
-                    name=name, lane=lane, delivery=delivery, recoverable=recoverable
-                )
-                for name, lane, delivery, recoverable in TYPES
+            outbound=(
+                Outbound(name="page", lane="market", delivery=Delivery.PULLED),
+                *(
+                    Outbound(
+                        name=name, lane=lane, delivery=delivery, recoverable=recoverable
+                    )
+                    for name, lane, delivery, recoverable in TYPES
+                ),
             ),
         )
 
     @hookimpl
     def on_message(self, session: Session, message: Envelope) -> Actions:
         data: dict[str, Any] = message.data
+        if message.type == "pull":
+            tenant = session.tenant
+            gauges = self._gauges.setdefault(tenant, _Gauges(tenant, self._stamp))
+            if data["room"]:
+                return Pull("page", gauges, key=data["key"], room=message.room)
+            return Pull("page", gauges, key=data["key"], session=session.id)
         return [
             self._action(session, message, data, number)
             for number in range(data["count"])

@@ -15,13 +15,13 @@ from typing import Final
 
 from simulation.facts import Facts, read_facts
 from simulation.invariants import Invariant
-from wsprism_core.realtime.backlog import STARVATION_FLOOR, LaneCounters
+from wsprism_core.realtime.backlog import STARVATION_FLOOR, LaneCounters, Pull
 from wsprism_core.realtime.lanes import Delivery, Lane
 from wsprism_core.realtime.outbox import STALLED_WRITE_CHUNK, WRITE_CHUNK
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import Form
 
-__all__ = ("Ledger", "Posted", "Tally")
+__all__ = ("Ledger", "Marker", "Posted", "Tally")
 
 _LENGTH: Final = struct.Struct(">I")
 #: How much of the past is kept, to tell what was wrong.
@@ -72,6 +72,28 @@ class Posted:
     def __repr__(self) -> str:
         facts = self.facts
         return f"{facts.name} room={facts.room} seq={facts.seq} stamp={facts.stamp}"
+
+
+class Marker(Posted):
+    """A marker of what is pulled, in the place where that will stand.
+
+    Args:
+        pull: What the engine was given.
+        told: What a report calls it.
+    """
+
+    __slots__ = ("_told",)
+
+    def __init__(self, pull: Pull, told: str) -> None:
+        # No frame begins so: it is never taken for something that is written.
+        super().__init__(b"\xff\xff\xff\xff a marker")
+        self.lane = pull.lane
+        self.room = pull.room
+        self.slot = (pull.source, pull.key)
+        self._told = told
+
+    def __repr__(self) -> str:
+        return f"the marker of {self._told}"
 
 
 class Tally:
@@ -132,6 +154,9 @@ class Ledger:
         self._counters = counters
         self._violated = violated
         self._ranges: dict[tuple[str, str], int] = {}
+        # What sources gave since the last write.
+        self._pulled: list[Posted] = []
+        self._batch: dict[Posted, None] = {}
         self._latest: list[dict[Hashable, list[Posted]]] = [{} for _ in lanes]
         self._credit = [0] * len(lanes)
         # Since the session stalled last.
@@ -154,6 +179,45 @@ class Ledger:
                 self._replace(lane, elder, message)
                 return
         self.pending[lane].append(cell)
+
+    def marked(self, marker: Marker) -> None:
+        """Note a marker; one of the same source and key waits once only."""
+        queue = self.pending[marker.lane]
+        for (message,) in queue:
+            if isinstance(message, Marker) and message.slot == marker.slot:
+                return
+        queue.append([marker])
+
+    def pulled(self, lane: int, slot: Hashable, got: list[Posted], more: bool) -> None:
+        """Note what a source gave: it stands where the marker stood."""
+        queue = self.pending[lane]
+        waiting = (
+            place
+            for place, (message,) in enumerate(queue)
+            if isinstance(message, Marker) and message.slot == slot
+        )
+        place = next(waiting, None)
+        if place is None:
+            self.wrong(Invariant.PULLED, "a source is asked that nobody marked")
+            return
+        if not (more and got):
+            del queue[place]
+        for message in reversed(got):
+            queue.insert(place, [message])
+        self._pulled += got
+        # What one question to a source brings has one turn.
+        self._batch.update(dict.fromkeys(got[1:]))
+
+    def fetched_again(self, room: object) -> None:
+        """Note that what waits of a room is about to be pulled."""
+        for lane, queue in enumerate(self.pending):
+            kept = [
+                cell
+                for cell in queue
+                if cell[0].room is not room or cell[0].seq is None
+            ]
+            self._tallies[lane].discarded += len(queue) - len(kept)
+            self.pending[lane] = deque(kept)
 
     def full(self) -> None:
         """Note that the socket takes nothing: the delivery classes come into force."""
@@ -235,8 +299,16 @@ class Ledger:
                 return messages
             messages.append(message)
             at += len(message.data)
+        late = [one for one in self._pulled if not any(one is got for got in messages)]
+        if late:
+            told = "was pulled before it could be written"
+            self.wrong(Invariant.PULLED, f"{late[0]} {told}")
+        # A source knows about how much it may give, and one message it may always.
+        over = max((len(one.data) for one in self._pulled), default=0)
+        self._pulled.clear()
+        self._batch.clear()
         most = STALLED_WRITE_CHUNK if self.stalled else WRITE_CHUNK
-        if end > most and len(messages) > 1:
+        if end - over > most and len(messages) > 1:
             self.wrong(Invariant.SOCKET, f"{end} bytes at once, {most} are the most")
         return messages
 
@@ -268,7 +340,9 @@ class Ledger:
                 # Some of what is owed may have given way to a `sys.lost` that waits.
                 continue
             queue = self.pending[lane]
-            owed = sum(len(cell[0].data) for cell in queue)
+            owed = sum(
+                len(cell[0].data) for cell in queue if not isinstance(cell[0], Marker)
+            )
             if messages == len(queue) and size != owed:
                 self.wrong(
                     Invariant.BOUNDS,
@@ -285,7 +359,8 @@ class Ledger:
                 continue
             message = queue[0][0]
             if data.startswith(message.data, at):
-                self._check_turn_of(lane, above=above, size=len(message.data))
+                if message not in self._batch:
+                    self._check_turn_of(lane, above=above)
                 queue.popleft()
                 if self.stalled:
                     if message.delivery is LATEST:
@@ -312,7 +387,7 @@ class Ledger:
         queue = self.pending[lane]
         self._tallies[lane].out += 1
         above = any(self.pending[higher] for higher in range(lane))
-        self._check_turn_of(lane, above=above, size=size)
+        self._check_turn_of(lane, above=above)
         first, last, count = data.get("from_seq"), data.get("to_seq"), data["count"]
         room, svc = data.get("room"), data["svc"]
 
@@ -373,7 +448,7 @@ class Ledger:
         self._ranges[slot] = last
         return None
 
-    def _check_turn_of(self, lane: int, *, above: bool, size: int) -> None:
+    def _check_turn_of(self, lane: int, *, above: bool) -> None:
         """Check that it is a lane's turn."""
         if above:
             if self._credit[lane] < STARVATION_FLOOR or not self.stalled:
@@ -453,7 +528,9 @@ class Ledger:
 
     def _missing(self, message: Posted, told: str) -> None:
         """Say which promise is broken by a message that did not come, or too late."""
-        if message.delivery is LATEST:
+        if isinstance(message, Marker):
+            invariant = Invariant.PULLED
+        elif message.delivery is LATEST:
             invariant = Invariant.LATEST
         elif message.delivery is VOLATILE:
             invariant = Invariant.VOLATILE

@@ -6,7 +6,7 @@ not always: a bug that shows at once would be found by any test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final, NamedTuple
@@ -14,8 +14,10 @@ from unittest.mock import patch
 
 from simulation.invariants import Invariant
 from simulation.tap import TappedEngine
+from wsprism_chat.service import ChatService
+from wsprism_core.gateway.recovery import _Replay
 from wsprism_core.realtime.audience import Audience
-from wsprism_core.realtime.backlog import Backlog, Lost
+from wsprism_core.realtime.backlog import Backlog, Lost, Pull
 from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.lanes import Delivery
@@ -449,6 +451,71 @@ def give_one_member_another_order() -> Any:
     return patch.object(TappedEngine, "broadcast", mutated)
 
 
+def replay_a_part() -> Any:
+    """Of what a member missed, one message is left out."""
+    message = _Replay._message
+    due = _now_and_then(20)
+
+    def mutated(self: _Replay, kept: Any) -> Outgoing | None:
+        return None if due() else message(self, kept)
+
+    return patch.object(_Replay, "_message", mutated)
+
+
+def let_live_messages_go_first() -> Any:
+    """What a member missed comes behind what is live."""
+
+    def mutated(
+        self: DeliveryEngine, session: Session, room: object, pulls: Iterable[Pull]
+    ) -> None:
+        self.send_now(session)
+        session.outbox.drop_recoverable(room)
+        pulls = tuple(pulls)
+        self._clock.after(0.05, lambda: [self.pull(session, one) for one in pulls])
+
+    return patch.object(DeliveryEngine, "fetch_again", mutated)
+
+
+def promise_what_is_gone() -> Any:
+    """Who missed more than is kept is told that it comes."""
+    return patch("wsprism_core.gateway.rooms.judge", lambda *_: None)
+
+
+def forget_a_marker() -> Any:
+    """A marker is not served."""
+    pull = Outbox.pull
+    due = _now_and_then(10)
+
+    def mutated(self: Outbox, marker: Pull) -> None:
+        if not due():
+            pull(self, marker)
+
+    return patch.object(Outbox, "pull", mutated)
+
+
+def drop_what_was_pulled() -> Any:
+    """Of what a source gave, the last is not written."""
+    pull = Pull.pull
+    due = _now_and_then(10)
+
+    def mutated(self: Pull, reader: Any, budget: int) -> Any:
+        messages, more = pull(self, reader, budget)
+        return messages[:-1] if due() else messages, more
+
+    return patch.object(Pull, "pull", mutated)
+
+
+def ignore_the_largest_message() -> Any:
+    """A lane takes a message of any size."""
+    begin = DeliveryEngine.__init__
+
+    def mutated(self: DeliveryEngine, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        self._largest = tuple(10**9 for _ in self._largest)
+
+    return patch.object(DeliveryEngine, "__init__", mutated)
+
+
 def answer_twice() -> Any:
     """A message that asks for it is acknowledged again."""
     from wsprism_core.gateway.egress import Egress
@@ -480,9 +547,7 @@ def forget_to_free_a_session() -> Any:
 
 def raise_from_a_service() -> Any:
     """A plugin fails, and nothing but a counter says so."""
-    from wsprism_game.gameplay.service import Relay
-
-    return patch.object(Relay, "left", side_effect=RuntimeError("a bug"))
+    return patch.object(ChatService, "history", side_effect=RuntimeError("a bug"))
 
 
 # ------------------------------------------------------------------- the socket
@@ -546,6 +611,7 @@ def _mutations() -> Iterator[tuple[str, Mutation]]:
         (replace_the_wrong_key, Invariant.LATEST),
         (ignore_the_bound_in_bytes, Invariant.BOUNDS),
         (ignore_the_bound_in_messages, Invariant.BOUNDS),
+        (ignore_the_largest_message, Invariant.BOUNDS),
         (misjudge_what_is_replaced, Invariant.BOUNDS),
         (close_too_early, Invariant.CLOSES),
         (forget_to_close, Invariant.CLOSES),
@@ -563,6 +629,11 @@ def _mutations() -> Iterator[tuple[str, Mutation]]:
         (encode_for_each_member, Invariant.ENCODE_ONCE),
         (number_a_room_with_a_hole, Invariant.NUMBERS),
         (give_one_member_another_order, Invariant.ORDER),
+        (replay_a_part, Invariant.NUMBERS),
+        (let_live_messages_go_first, Invariant.NUMBERS),
+        (promise_what_is_gone, Invariant.RECOVERY),
+        (forget_a_marker, Invariant.PULLED),
+        (drop_what_was_pulled, Invariant.PULLED),
         (answer_twice, Invariant.ANSWERS),
         (forget_to_free_a_session, Invariant.REMAINS),
         (raise_from_a_service, Invariant.PLUGINS),

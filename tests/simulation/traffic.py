@@ -57,8 +57,10 @@ class Traffic:
             self.tell_time: 2,
             self.cast: 12,
             self.cast_much: 1.5,
+            self.cast_too_much: 0.5,
             self.push: 4,
             self.push_much: 1,
+            self.pull: 6,
             self.subscribe: 2,
             self.unsubscribe: 1,
             self.party: 4,
@@ -68,6 +70,7 @@ class Traffic:
             self.ping_much: 0.5,
             self.join: 4,
             self.leave: 3,
+            self.fetch: 4,
             self.talk_nonsense: 0.3,
             self.slow_down: 2,
             self.speed_up: 2,
@@ -142,11 +145,21 @@ class Traffic:
     def cast_much(self, client: Client) -> Any:
         return self._lab(client, "cast", self._chance.choice((20, 50, 150)))
 
+    def cast_too_much(self, client: Client) -> Any:
+        """Ask for a message that is larger than its lane takes, or nearly so."""
+        return self._lab(client, "cast", 1, self._chance.choice((60_000, 140_000)))
+
     def push(self, client: Client) -> Any:
         return self._lab(client, "push", self._chance.choice((1, 4)))
 
     def push_much(self, client: Client) -> Any:
         return self._lab(client, "push", self._chance.choice((50, 50, 200, 1_500)))
+
+    def pull(self, client: Client) -> Any:
+        room, key = self._room_of(client), self._chance.randrange(3)
+        data = {"key": key, "room": self._chance.random() < 0.3}
+        client.send("lab", "pull", data, room=room, ask=self._chance.random() < 0.3)
+        return room, key
 
     def subscribe(self, client: Client) -> Any:
         names = self._chance.sample(SYMBOLS, 2)
@@ -193,15 +206,27 @@ class Traffic:
     def join(self, client: Client) -> Any:
         # Some rooms are much fuller than others.
         place = int(len(self._rooms) * self._chance.random() ** 2)
-        client.send("room", "join", room=self._rooms[place], ask=True)
-        return self._rooms[place]
+        room = self._rooms[place]
+        after = client.seen.get(room) if self._chance.random() < 0.7 else None
+        client.join(room, after=None if room in client.seats else after)
+        return room, after
+
+    def fetch(self, client: Client) -> Any:
+        """Ask again for some of what came last in a room, as after a `sys.lost`."""
+        room = self._seat(client)
+        if room is None:
+            return None
+        seat = client.seats[room]
+        back = self._chance.choice((0, 1, 10, 50, 500))
+        client.join(room, after=(seat.epoch, max(0, seat.seq - back)))
+        return room, back
 
     def leave(self, client: Client) -> Any:
         room = self._seat(client)
         if room is not None:
             client.send("room", "leave", room=room, ask=True)
             if self._chance.random() < 0.3:
-                client.send("room", "join", room=room, ask=True)
+                client.join(room)
         return room
 
     def talk_nonsense(self, client: Client) -> None:
@@ -263,14 +288,14 @@ class Traffic:
         ask = self._chance.random() < 0.1
         client.send_frame(GAME, opcode, payload, room=room, ask=ask)
 
-    def _lab(self, client: Client, type: str, count: int) -> Any:
+    def _lab(self, client: Client, type: str, count: int, size: int = 0) -> Any:
         room = self._room_of(client)
         name, *_ = self._chance.choice(TYPES)
         if type == "push" and name == "record":
             name = "note"
-        if name in ("spark", "dust"):
+        if name in ("spark", "dust") and not size:
             count *= 4
-        size = self._chance.choice((40, 300, 1_500))
+        size = size or self._chance.choice((40, 300, 1_500))
         data = {
             "type": name,
             "count": count,

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Final
 from unittest.mock import patch
 
-from simulation.clients import Client
+from simulation.clients import Client, Keeping
 from simulation.invariants import Invariant, Violation
 from simulation.lab import LabPlugin
 from simulation.ledger import Ledger, Tally
@@ -393,6 +393,9 @@ class World:
         }
         silence_ms = chance.choice((0, 1_500, 4_000))
         self._network.silence = silence_ms / 1000
+        self._keeping = Keeping(
+            history=chance.choice((20, 100, 1_000)), recover=chance.choice((50, 1_000))
+        )
         config = config_with(
             gateway={
                 "lanes": lanes,
@@ -400,7 +403,8 @@ class World:
                 "ping_interval_ms": 2_000,
                 "pong_timeout_ms": 3_000,
                 "idle_timeout_ms": 10_000,
-                "history_size": chance.choice((20, 100)),
+                "history_size": self._keeping.history,
+                "max_recover_messages": self._keeping.recover,
             },
             plugins={
                 "market": {
@@ -439,7 +443,13 @@ class World:
         user = f"u{number // 3}"
         codec = "json" if self._chance.random() < 0.7 else "msgpack"
         return Client(
-            f"c{number}", user, tenant, codec, self._said.__getitem__, self.violated
+            f"c{number}",
+            user,
+            tenant,
+            codec,
+            self._keeping,
+            self._said.__getitem__,
+            self.violated,
         )
 
     def _connect(self, client: Client, buffer: int | None, rate: float | None) -> None:

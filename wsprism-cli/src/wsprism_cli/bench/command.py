@@ -169,6 +169,8 @@ def bench(
     judge(result)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
+        for problem in result.problems:
+            click.echo(f"failed: {problem}", err=True)
     else:
         show_result(result)
     if plot is not None:

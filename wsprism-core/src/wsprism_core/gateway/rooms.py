@@ -202,6 +202,8 @@ class RoomDesk:
             data["recovered"] = refused is None
             if refused is None:
                 replay = pulls(room, missed, self._catalog)
+                # What was live until now is no part of what follows the answer.
+                self._delivery.send_now(session)
             else:
                 data["reason"] = str(refused)
         self._egress.system(session, "joined", data, room=room.name, ref=ref)

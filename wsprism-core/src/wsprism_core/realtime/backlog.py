@@ -92,6 +92,18 @@ class Pull:
         self.key = key
         self.room = room
 
+    def is_like(self, other: Pull) -> bool:
+        """Whether one of the two is enough."""
+        return self.key == other.key and self.source == other.source
+
+    def pull(self, reader: Any, budget: int) -> tuple[Sequence[Outgoing], bool]:
+        """Ask the source, as `Source.pull` says.
+
+        One that gives nothing has nothing more, whatever it says.
+        """
+        messages, more = self.source.pull(reader, budget)
+        return messages, more and bool(messages)
+
 
 class Lost:
     """What a client was not sent, told where it would have stood.
@@ -362,9 +374,8 @@ class Backlog:
     def _pull(
         self, index: int, serial: int, pull: Pull, budget: int, wire: Wire, reader: Any
     ) -> list[bytes]:
-        messages, more = pull.source.pull(reader, budget)
-        # A source that gives nothing has nothing, whatever it says of more.
-        if not (more and messages):
+        messages, more = pull.pull(reader, budget)
+        if not more:
             self._remove(index, serial)
         return [message.form(wire).data for message in messages]
 

@@ -162,7 +162,7 @@ class Outbox:
         """Queue a marker for what is computed when the socket can take it."""
         if self._backlog is not None:
             self._backlog.add_pull(pull)
-        else:
+        elif not any(one.is_like(pull) for _, one in self._pulls):
             # It keeps its place among what this turn posts to its lane.
             self._pulls.append((len(self.queues[pull.lane]), pull))
 
@@ -187,14 +187,15 @@ class Outbox:
         Returns:
             False where a bound is exceeded and the session must be closed.
         """
-        if self._pulls and not self._retreat():
-            return False
         if self._backlog is not None:
             return self._flush_backlog(self._backlog, sink, reader)
         self.state = CLEAN
-        while self.posted:
+        while self.posted or self._pulls:
+            data = (
+                self._take_and_pull(sink.wire, reader) if self._pulls else self._take()
+            )
             # A write may pause or close this very outbox before it returns.
-            if not sink.write(self._take()):
+            if data and not sink.write(data):
                 return self.stall()
         return True
 
@@ -263,6 +264,40 @@ class Outbox:
             for _, pull in here:
                 backlog.add_pull(pull)
         return kept
+
+    def _take_and_pull(self, wire: Wire, reader: object) -> bytes:
+        """Return up to a chunk as `_take` does, with what is pulled in its place."""
+        taken: list[bytes] = []
+        size = 0
+        for index, queue in enumerate(self.queues):
+            pulls = [(at, pull) for at, pull in self._pulls if pull.lane == index]
+            sent = len(taken)
+            place = 0
+            full = False
+            while not full and (pulls or place < len(queue)):
+                if pulls and pulls[0][0] <= place:
+                    messages, more = pulls[0][1].pull(reader, WRITE_CHUNK - size)
+                    got = [message.form(wire).data for message in messages]
+                    if not more:
+                        self._pulls.remove(pulls.pop(0))
+                else:
+                    form = queue[place]
+                    full = bool(taken) and size + form.size > WRITE_CHUNK
+                    got = [] if full else [form.data]
+                    place += not full
+                taken += got
+                size += sum(map(len, got))
+                full = full or size >= WRITE_CHUNK
+            self._counters[index].messages_out += len(taken) - sent
+            self.posted -= sum(form.size for form in queue[:place])
+            del queue[:place]
+            self._pulls = [
+                (max(0, at - place) if pull.lane == index else at, pull)
+                for at, pull in self._pulls
+            ]
+            if full:
+                break
+        return b"".join(taken)
 
     def _take(self) -> bytes:
         """Return up to a chunk of whole messages, at least one; something waits."""
