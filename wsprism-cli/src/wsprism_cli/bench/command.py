@@ -70,7 +70,7 @@ Examples:
 )
 @click.option(
     "--size",
-    type=click.IntRange(26, 65_536),
+    type=click.IntRange(26, 16_384),
     metavar="BYTES",
     help="The length of each text and payload.",
 )
