@@ -470,8 +470,13 @@ def let_live_messages_go_first() -> Any:
     ) -> None:
         self.send_now(session)
         session.outbox.drop_recoverable(room)
-        pulls = tuple(pulls)
-        self._clock.after(0.05, lambda: [self.pull(session, one) for one in pulls])
+        late = tuple(pulls)
+
+        def pull() -> None:
+            for one in late:
+                self.pull(session, one)
+
+        self._clock.after(0.05, pull)
 
     return patch.object(DeliveryEngine, "fetch_again", mutated)
 
