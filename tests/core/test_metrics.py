@@ -10,6 +10,7 @@ def readings() -> Readings:
         sessions=lambda: {"acme": 2},
         rooms=lambda: 3,
         lanes=lambda: {"control": (4, 5, 6, 7, 8)},
+        unsent=lambda: {("acme", "chat", "interactive", "lost"): 12},
         insecure=lambda: {"development_tickets": True},
         spent_limits=lambda: {"acme": 2},
         lag=lambda: ([("0.1", 2), ("+Inf", 3)], 1.5),
@@ -44,6 +45,8 @@ def test_what_was_counted_is_exposed() -> None:
     assert found["wsprism_messages_received_total", ("acme", "chat", "text")] == 9
     outdated = ("acme", "game", "stale")
     assert found["wsprism_messages_outdated_total", outdated] == 5
+    unsent = ("acme", "chat", "interactive", "lost")
+    assert found["wsprism_messages_unsent_total", unsent] == 12
     assert found["wsprism_errors_total", ("BAD_REQUEST", "acme")] == 1
     assert found["wsprism_errors_silenced_total", ()] == 2
     assert found["wsprism_handshakes_total", ("401", "websocket")] == 3

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from support.fault_proxy import FaultProxy
-from support.gateway_process import PATIENT, GatewayProcess, Gateways
+from support.gateway_process import BURST, PATIENT, RATE, GatewayProcess, Gateways
 from support.listener import Listener
-from support.oracle import FAST_ENOUGH, FULL, MIB, Row
+from support.oracle import FAST_ENOUGH, FULL, MIB, SLACK, Row
 from support.peers import WebSocketPeer, handshake
 from support.pure import ManualClock
 from wsprism_core.policy.limits import HandshakeLimiter, TokenBucket
@@ -24,14 +24,9 @@ WRITE_TIMEOUT = 1.0
 HASTY = {"gateway": {"writer_send_timeout_ms": round(1000 * WRITE_TIMEOUT)}}
 
 #: Round trips beside thousands of rooms or sessions that come and go, in milliseconds.
-MANY = 250.0
+MANY = 500.0
 
 LANES = {lane.name: lane for lane in DEFAULT_LANES}
-
-#: Until the deadline of writes is there.
-no_write_deadline = pytest.mark.xfail(
-    reason="writer_send_timeout_ms is not enforced yet", raises=TimeoutError
-)
 
 
 async def join(one: Listener, room: str) -> None:
@@ -117,7 +112,6 @@ async def test_q1_a_reader_that_stops(gateways: Gateways) -> None:
             await one.leave()
 
 
-@no_write_deadline
 async def test_q1_a_reader_that_stops_for_good(gateways: Gateways) -> None:
     gateway = gateways(HASTY)
     async with Row(gateway, closes={4001: 1, 1000: 1}) as row:
@@ -126,14 +120,13 @@ async def test_q1_a_reader_that_stops_for_good(gateways: Gateways) -> None:
             flood = {"user": "user:stalled", "counts": {"bulk": 100}, "size": 5_000}
             await sender.send("probe", "flood", flood)
             cut = {"4001": row.before.closes["4001"] + 1}
-            await gateway.settles(closes=cut, within=WRITE_TIMEOUT + 1.0)
+            await gateway.settles(closes=cut, within=WRITE_TIMEOUT + SLACK)
             await sender.leave()
 
 
 # ------------------------------------------------------------------------------- Q2
 
 
-@no_write_deadline
 async def test_q2_a_byte_a_second(gateways: Gateways) -> None:
     gateway = gateways(HASTY)
     async with (
@@ -146,9 +139,28 @@ async def test_q2_a_byte_a_second(gateways: Gateways) -> None:
         flood = {"user": "user:slow", "counts": {"bulk": 200}, "size": 5_000}
         await sender.send("probe", "flood", flood)
         cut = {"4001": row.before.closes["4001"] + 1}
-        within = 15.0 if FULL else WRITE_TIMEOUT + 2.0
-        await gateway.settles(closes=cut, within=within)
+        await gateway.settles(closes=cut, within=WRITE_TIMEOUT + 1.0 + SLACK)
         assert slow.end is None
+        await proxy.drop()
+        await sender.leave()
+
+
+@pytest.mark.skipif(not FULL, reason="takes ten seconds; see `poe faults`")
+async def test_q2_a_reader_that_is_never_silent(gateways: Gateways) -> None:
+    # Only the rate is watched.
+    gateway = gateways({"gateway": {"writer_send_timeout_ms": 0}})
+    async with (
+        Row(gateway, closes={4001: 1, 1000: 1}) as row,
+        FaultProxy(gateway.port) as proxy,
+        Listener(await row.connect("sender")) as sender,
+        Listener(await row.connect("slow", port=proxy.port)),
+    ):
+        proxy.down.bytes_per_second = 500
+        flood = {"user": "user:slow", "counts": {"bulk": 200}, "size": 5_000}
+        await sender.send("probe", "flood", flood)
+        cut = {"4001": row.before.closes["4001"] + 1}
+        # Twice the time over which it is measured: what the kernel takes comes first.
+        await gateway.settles(closes=cut, within=25.0)
         await proxy.drop()
         await sender.leave()
 
@@ -252,18 +264,15 @@ async def test_q3_conflation_keeps_keys_and_tenants_apart(gateways: Gateways) ->
 
 # ------------------------------------------------------------------------------- Q4
 
-RATE, BURST = 5, 20
-LIMITED = {"tenants": [{"policy": {"rate_limit_rps": RATE, "rate_limit_burst": BURST}}]}
-
 
 async def test_q4_reconnecting_refills_nothing(gateways: Gateways) -> None:
-    gateway = gateways(LIMITED)
+    gateway = gateways(PATIENT)
     tries = 4
     async with Row(gateway, closes={1000: tries}) as row:
         began = time.monotonic()
         passed = 0
         for _ in range(tries):
-            async with Listener(await row.connect()) as one:
+            async with Listener(await row.connect(tenant="limited")) as one:
                 for seq in range(2 * BURST):
                     await one.send("probe", "echo", seq=seq)
                 # It takes no token, and so is answered behind all of them.
@@ -277,16 +286,16 @@ async def test_q4_reconnecting_refills_nothing(gateways: Gateways) -> None:
         assert passed >= BURST
         assert passed <= BURST + RATE * (time.monotonic() - began) + 1
         seen = gateway.look().metrics
-        assert seen["wsprism_spent_limits{tenant=main}"] == 1
-        refused = seen["wsprism_errors_total{code=RATE_LIMITED,tenant=main}"]
+        assert seen["wsprism_spent_limits{tenant=limited}"] == 1
+        refused = seen["wsprism_errors_total{code=RATE_LIMITED,tenant=limited}"]
         assert refused == tries * 2 * BURST - passed
 
 
 async def test_q4_the_boundary(gateways: Gateways) -> None:
-    gateway = gateways(LIMITED)
+    gateway = gateways(PATIENT)
     async with (
         Row(gateway, closes={1000: 1}) as row,
-        Listener(await row.connect("exact")) as one,
+        Listener(await row.connect("exact", tenant="limited")) as one,
     ):
         for seq in range(BURST):
             await one.send("probe", "echo", seq=seq)
@@ -335,8 +344,7 @@ def test_q4_a_million_addresses() -> None:
 
 
 async def test_q5_one_session_in_ten_thousand_rooms(gateways: Gateways) -> None:
-    # What empty rooms are kept for is another matter.
-    gateway = gateways({"gateway": {"max_idle_rooms": 0}})
+    gateway = gateways(PATIENT)
     count = 10_000 if FULL else 1_000
     await join_rooms(gateway, count)
     # The first time is a rehearsal: Python keeps the memory that it once had, and what

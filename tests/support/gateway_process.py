@@ -20,12 +20,33 @@ from support.peers import WebSocketPeer
 from support.probe import install_plugins
 from support.waiting import until, until_blocking
 
-__all__ = ("PATIENT", "Echoes", "GatewayProcess", "Gateways", "Look")
+__all__ = (
+    "BURST",
+    "PATIENT",
+    "RATE",
+    "Echoes",
+    "GatewayProcess",
+    "Gateways",
+    "Look",
+)
 
 TIMEOUT: Final = 20.0
 TESTS: Final = Path(__file__).parents[1]
 #: Every ticket begins so, and nothing of the log may hold it.
 TICKET: Final = "dev:"
+
+#: Nobody is cut for reading too slowly, and nothing is kept of empty rooms.
+PATIENT: Final = {
+    "gateway": {
+        "writer_send_timeout_ms": 0,
+        "min_write_bytes_per_s": 0,
+        "max_unfinished_bytes": 4 * 1024 * 1024,
+        "max_idle_rooms": 0,
+    }
+}
+#: The rate limit of the tenant `limited`: messages a second, and at once.
+RATE: Final = 5
+BURST: Final = 20
 
 _TENANT: Final = {
     "limits": {"max_frame_bytes": 65_536},
@@ -40,10 +61,19 @@ _TENANT: Final = {
 _CONFIG: Final[dict[str, Any]] = {
     "version": 1,
     "gateway": {"listen": "127.0.0.1:0", "ping_interval_ms": 0, "idle_timeout_ms": 0},
-    "tenants": [{"id": "main", **_TENANT}, {"id": "other", **_TENANT}],
+    "tenants": [
+        {"id": "main", **_TENANT},
+        {"id": "other", **_TENANT},
+        {
+            "id": "limited",
+            "policy": {
+                "rate_limit_rps": RATE,
+                "rate_limit_burst": BURST,
+                "ext_allowlist": ["*:*"],
+            },
+        },
+    ],
 }
-#: A configuration under which nobody is cut for reading too slowly.
-PATIENT: Final = {"gateway": {"writer_send_timeout_ms": 120_000}}
 
 
 def _merged(base: Any, changes: Any) -> Any:
@@ -119,7 +149,6 @@ class GatewayProcess:
     Attributes:
         port: Where it listens for WebSocket and HTTP.
         tcp_port: Where it listens for TCP.
-        deflating_port: Where it listens for WebSocket with inbound deflate.
     """
 
     def __init__(
@@ -215,7 +244,7 @@ class GatewayProcess:
                     registered[f"{sample.name} {labels}"] = sample.value
         return Look(
             rss=self.memory("VmRSS"),
-            fds=len(list(Path(f"/proc/{self.pid}/fd").iterdir())),
+            fds=seen["fds"],
             tasks=seen["tasks"],
             alive=Counter(seen["alive"]),
             registered=registered,
@@ -309,13 +338,13 @@ class GatewayProcess:
 
         def listens() -> bool:
             assert self._process.poll() is None, self._log.read_text(encoding="utf-8")
-            return len(self._addresses()) == 3
+            return len(self._addresses()) == 2
 
         assert until_blocking(listens), self._log.read_text(encoding="utf-8")
-        websocket, tcp, deflating = (
+        websocket, tcp = (
             int(address.rpartition(":")[2]) for address in self._addresses()
         )
-        self.port, self.tcp_port, self.deflating_port = websocket, tcp, deflating
+        self.port, self.tcp_port = websocket, tcp
 
     def _addresses(self) -> list[str]:
         entries = self.logged()

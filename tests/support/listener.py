@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -32,6 +33,7 @@ class Listener:
         self.times: list[float] = []
         self.pings = 0
         self.end: Got | None = None
+        self._counts: Counter[str] = Counter()
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -68,9 +70,9 @@ class Listener:
     async def until(self, svc_and_type: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait for so many messages of a type; return all of it that have come."""
         async with asyncio.timeout(TIMEOUT):
-            while len(found := self.of(svc_and_type)) < count:
+            while self._counts[svc_and_type] < count:
                 await self.until_news()
-        return found
+        return self.of(svc_and_type)
 
     async def until_news(self) -> None:
         """Wait for whatever comes next."""
@@ -87,6 +89,7 @@ class Listener:
     def take(self) -> list[dict[str, Any]]:
         """Return what came, and forget it."""
         messages, self.messages, self.times = self.messages, [], []
+        self._counts.clear()
         return messages
 
     async def until_end(self, within: float = TIMEOUT) -> Got:
@@ -120,7 +123,9 @@ class Listener:
             except (asyncio.IncompleteReadError, ConnectionError):
                 got = END
             if got.kind == "text":
-                self.messages.append(json.loads(got.payload))
+                message = json.loads(got.payload)
+                self._counts[f"{message['svc']}.{message['type']}"] += 1
+                self.messages.append(message)
                 self.times.append(loop.time())
             elif got.kind == "ping":
                 self.pings += 1

@@ -124,6 +124,9 @@ class ManualTimers:
         heapq.heappush(self._due, (self._now + seconds, next(self._order), timer))
         return timer
 
+    def call_soon(self, work: Callable[[], None]) -> asyncio.Handle:
+        return self._loop.call_soon(work)
+
     def create_future(self) -> asyncio.Future[None]:
         return self._loop.create_future()
 

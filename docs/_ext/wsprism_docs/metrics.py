@@ -54,6 +54,8 @@ def _families() -> Iterator[Metric]:
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,
         lanes=lambda: {"control": (1, 1, 1, 1, 1)},
+        unsent=lambda: {("t", "s", "l", "r"): 1},
+        spent_limits=lambda: {"t": 1},
         insecure=lambda: {"s": True},
         lag=lambda: ([("+Inf", 1)], 1.0),
         pauses=lambda: {"0": (1, 1.0, 1.0)},

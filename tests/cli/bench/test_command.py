@@ -51,6 +51,7 @@ class Connects(Strict):
     connect: Delay
     join: Delay
     gateway_cpu: float | None
+    client_cpu: float
     memory_bytes_each: float | None
 
 
@@ -233,7 +234,7 @@ def test_passers_by_come_back(results: dict[str, Result]) -> None:
 
 def test_it_prints_one_json_document_and_draws(tmp_path: Path) -> None:
     plot = tmp_path / "flood.svg"
-    arguments = ("--clients", "8", "--duration", "0.4", "--plot", str(plot), "--json")
+    arguments = ("--clients", "8", "--duration", "0.6", "--plot", str(plot), "--json")
     with wsprism("bench", *arguments, env=environment(WSPRISM_PLUGINS="no")) as process:
         out, errors = process.communicate(timeout=50)
     assert process.returncode == 0, errors

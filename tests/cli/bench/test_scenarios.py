@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import click
 import pytest
 
 from wsprism_cli.bench.command import bench
 from wsprism_cli.bench.scenarios import SCENARIOS, Wishes
+from wsprism_cli.bench.wire import LARGEST, SMALLEST
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -46,6 +48,12 @@ def test_too_few_clients_and_too_small_messages_are_refused() -> None:
         SCENARIOS["flood"].make(Wishes(clients=1))
     with pytest.raises(ValueError, match="at least 26 bytes"):
         SCENARIOS["echo"].make(Wishes(size=25))
+
+
+def test_the_command_knows_how_large_a_message_may_be() -> None:
+    (size,) = (one for one in bench.params if one.name == "size")
+    assert isinstance(size.type, click.IntRange)
+    assert (size.type.min, size.type.max) == (SMALLEST, LARGEST)
 
 
 def test_a_window_is_for_a_closed_loop() -> None:

@@ -41,6 +41,14 @@ def test_so_it_is_where_the_gateway_cannot_be_seen() -> None:
     assert "it used 97% of its core; the gateway can do more" in warning
 
 
+def test_so_it_is_in_a_storm() -> None:
+    result = a_result("storm")
+    result.connects.client_cpu, result.connects.gateway_cpu = 0.95, 0.6
+    judge(result)
+    (warning,) = result.warnings
+    assert warning.startswith("connecting: the load client was the limit")
+
+
 def test_where_the_gateway_is_full_too_it_is_the_limit() -> None:
     result = a_result("fanout")
     result.phase("chat").client_cpu = 0.97
@@ -123,7 +131,11 @@ def test_messages_that_vanished_fail_the_run() -> None:
 
 def test_a_stream_that_stays_away_fails_the_run() -> None:
     result = a_result("echo")
-    result.phase("chat").of("chat").received = 0
+    late = result.phase("chat").of("chat")
+    late.received = 0
+    judge(result)
+    assert result.problems == []
+    late.delays = of()
     result.phase("game").of("game").sent = 0
     judge(result)
     assert result.problems == [

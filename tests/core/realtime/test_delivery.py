@@ -5,8 +5,8 @@ import pytest
 from support.pure import ManualClock, Pipe, PlainFraming, hot
 from wsprism_core.protocol.codecs import MSGPACK
 from wsprism_core.realtime.audience import Audience
-from wsprism_core.realtime.delivery import DeliveryEngine
-from wsprism_core.realtime.lanes import DEFAULT_LANES, Lane
+from wsprism_core.realtime.delivery import DeliveryEngine, MessageTooLarge
+from wsprism_core.realtime.lanes import DEFAULT_LANES, Delivery, Lane
 from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import Outgoing, Wire
@@ -201,3 +201,45 @@ def test_one_turn_holds_no_more_than_its_bound() -> None:
     assert most <= 1_048_576 + 256 * 1_024 + 4_097
     bench.clock.end_turn()
     assert bench.cut == [session]
+
+
+def test_what_is_not_sent_is_counted_by_tenant_service_lane_and_reason() -> None:
+    bench = Bench(tuple(Lane(one.name, 1_000, 2) for one in DEFAULT_LANES))
+    slow = Session("1", "user:ann", "acme", Pipe(), bench.engine.outbox("acme"))
+    bench.engine.pause(slow)
+    for _ in range(3):
+        message = hot(b"a", "market", delivery=Delivery.LATEST, key="k", svc="ticks")
+        bench.engine.post(slow, message)
+    for _ in range(3):
+        message = hot(b"a", "bulk", delivery=Delivery.VOLATILE, svc="noise")
+        bench.engine.post(slow, message)
+    for seq in (1, 2, 3):
+        message = hot(b"a", "interactive", seq=seq, room=slow, svc="chat")
+        bench.engine.post(slow, message)
+    for _ in range(3):
+        bench.engine.post(slow, hot(b"a", "realtime", svc="game"))
+    assert bench.engine.unsent == {
+        ("acme", "ticks", "market", "conflated"): 2,
+        ("acme", "noise", "bulk", "dropped"): 2,
+        ("acme", "chat", "interactive", "lost"): 3,
+        ("acme", "game", "realtime", "overflowed"): 1,
+    }
+
+
+def test_a_message_larger_than_its_lane_takes_is_refused_and_reaches_nobody() -> None:
+    small = tuple(
+        Lane(one.name, 1_000, 10, max_message_bytes=10) for one in DEFAULT_LANES
+    )
+    bench = Bench(small)
+    (one, pipe), (two, other_pipe) = bench.session("1"), bench.session("2")
+    large = hot(b"x" * 10, svc="chat")
+    with pytest.raises(MessageTooLarge, match="11 bytes"):
+        bench.engine.post(one, large)
+    with pytest.raises(MessageTooLarge, match="11 bytes"):
+        bench.engine.post_each([one, two], large)
+    with pytest.raises(MessageTooLarge, match="11 bytes"):
+        bench.engine.broadcast(everybody(one, two), large)
+    bench.engine.post(one, hot(b"x" * 9))
+    bench.clock.end_turn()
+    assert (pipe.written, other_pipe.written) == (b"#" + b"x" * 9, b"")
+    assert bench.engine.unsent["acme", "chat", "interactive", "too_large"] == 3

@@ -1,22 +1,35 @@
 from __future__ import annotations
 
+import asyncio
 import gc
+import itertools
 import logging
 import weakref
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from support.peers import client_frame, handshake
+from support.transport_host import EchoHost
 from wsprism_core.protocol.layout import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from wsprism_core.testing.clock import VirtualClock
+from wsprism_core.transports import websocket
 from wsprism_core.transports.frames import (
     WEBSOCKET_FRAMING,
     WEBSOCKET_WIRES,
     WIRE_BY_SUBPROTOCOL,
     FrameParser,
+    whole_message,
 )
 from wsprism_core.transports.handshake import accept_handshake, read_handshake
+from wsprism_core.transports.port import Link, Receiver
+from wsprism_core.transports.websocket import WebSocketLink, WebSocketTransport
 
 
 def shake_hands(parser: FrameParser, raw: bytes) -> None:
@@ -139,3 +152,154 @@ def test_a_parser_is_freed_without_the_collector(data: bytes) -> None:
     parser.dispose()
     del parser
     assert gone() is None
+
+
+# ------------------------------------------------------------ whole messages, skimmed
+
+
+class Quiet:
+    """A receiver that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.heard_of: list[tuple[object, ...]] = []
+
+    def text(self, payload: bytes) -> None:
+        self.heard_of.append(("text", payload))
+
+    def binary(self, payload: bytes) -> None:
+        self.heard_of.append(("binary", payload))
+
+    def heard(self) -> None:
+        """A fragment or a ping; which of them the parser saw is nobody's business."""
+
+    def pong(self) -> None:
+        self.heard_of.append(("pong",))
+
+    def control(self, data: bytes) -> None:
+        self.heard_of.append(("control", data))
+
+    def pause(self) -> None:
+        raise AssertionError
+
+    def resume(self) -> None:
+        raise AssertionError
+
+    def closed(self, code: int, reason: str) -> None:
+        self.heard_of.append(("closed", code))
+
+
+class NoSocket(asyncio.Transport):
+    """Takes everything and says nothing."""
+
+    def write(self, data: object) -> None:
+        """Forget it."""
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """Forget it."""
+
+    def close(self) -> None:
+        """Forget it."""
+
+    def set_protocol(self, protocol: object) -> None:
+        """Forget it."""
+
+    def resume_reading(self) -> None:
+        """Forget it."""
+
+    def pause_reading(self) -> None:
+        """Forget it."""
+
+
+def hear(chunks: list[bytes], *, limit: int, skims: bool) -> list[tuple[object, ...]]:
+    """Return what a receiver is told of bytes that come in these pieces."""
+    home = WebSocketTransport()
+    home.host = EchoHost()
+    home.host.after = lambda seconds, work: VirtualClock().after(seconds, work)  # type: ignore[method-assign]
+    soon: deque[Callable[[], None]] = deque()
+    home.loop = cast(
+        "asyncio.AbstractEventLoop",
+        SimpleNamespace(time=lambda: 0.0, call_soon=soon.append),
+    )
+    parser = opened()
+    link = WebSocketLink(home, parser)
+    receiver = Quiet()
+
+    class Leave:
+        max_message_bytes = limit
+
+        def open(self, link: Link) -> Receiver:
+            return receiver
+
+        def release(self) -> None:
+            raise AssertionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not skims:
+            patch.setattr(websocket, "whole_message", lambda *args: None)
+            patch.setattr(websocket, "may_become_whole", lambda *args: False)
+        link.take_over(NoSocket(), b"", Leave(), b"")
+        for chunk in chunks:
+            link.data_received(chunk)
+            while soon:
+                soon.popleft()()
+    parser.dispose()
+    return receiver.heard_of
+
+
+payloads = st.one_of(st.binary(max_size=140), st.text(max_size=140).map(str.encode))
+frames = st.one_of(
+    st.builds(client_frame, st.sampled_from([1, 2]), payloads),
+    st.builds(client_frame, st.sampled_from([0, 1, 2, 3, 8, 9, 10]), payloads),
+    st.builds(client_frame, st.sampled_from([0, 1, 2]), payloads, fin=st.booleans()),
+    st.builds(client_frame, st.just(1), payloads, rsv=st.sampled_from([1, 2, 4])),
+    st.binary(max_size=6),
+)
+
+
+@settings(max_examples=300)
+@given(
+    pieces=st.lists(frames, max_size=8),
+    cuts=st.lists(st.integers(0, 600), max_size=6),
+    limit=st.sampled_from([10, 125, 126, 1_000]),
+)
+def test_what_is_skimmed_is_what_the_parser_would_have_said(
+    pieces: list[bytes], cuts: list[int], limit: int
+) -> None:
+    data = b"".join(pieces)
+    places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    chunks = [data[a:b] for a, b in itertools.pairwise(places) if a < b]
+    skimmed = hear(chunks, limit=limit, skims=True)
+    assert skimmed == hear(chunks, limit=limit, skims=False)
+
+
+def test_whole_messages_never_reach_the_parser() -> None:
+    data = client_frame(1, b"{}") + client_frame(2, b"x" * 60_000)
+    assert whole_message(data, 0, 65_536) == (True, b"{}", 8)
+    found = whole_message(data, 8, 65_536)
+    assert found == (False, b"x" * 60_000, len(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x81",
+        b"\x81\x02hi",
+        client_frame(1, b"hello")[:-1],
+        client_frame(1, b"x" * 70_000),
+        client_frame(1, b"x" * 101),
+        client_frame(9, b""),
+        client_frame(1, b"x", fin=False),
+        client_frame(1, b"x", rsv=4),
+    ],
+    # Masks are random, and would be in the names.
+    ids=range(9),
+)
+def test_anything_else_is_for_the_parser(data: bytes) -> None:
+    assert whole_message(data, 0, 100) is None

@@ -415,3 +415,32 @@ async def test_an_ipv6_address_is_in_brackets(
         pytest.skip("needs IPv6")
     assert listening.address == f"{scheme}://[::1]:{listening.port}"
     await listening.stop()
+
+
+# ------------------------------------------------------------------ one turn's share
+
+
+async def test_who_sends_much_at_once_holds_up_nobody_else(
+    socket_stage: Stage,
+) -> None:
+    greedy, _ = await open_link(socket_stage)
+    modest, _ = await open_link(socket_stage)
+    log = socket_stage.host.log
+    one = greedy.framed("text", b"g" * 90)
+    await greedy.send_raw(one * 2_000)
+    await log.until("text")
+    await modest.send("text", b"modest")
+    await log.until("text", 2_001)
+    heard = [entry[1] for entry in log.of("text")]
+    assert heard.count(b"g" * 90) == 2_000
+    # It is heard while the other's are still coming: well before the last of them.
+    assert heard.index(b"modest") < 1_900
+
+
+async def test_what_is_put_off_comes_before_the_end(socket_stage: Stage) -> None:
+    peer, _ = await open_link(socket_stage)
+    one = peer.framed("text", b"x" * 200)
+    await peer.send_raw(one * 500)
+    await peer.close(1000, "done")
+    await socket_stage.host.log.until("closed")
+    assert len(socket_stage.host.log.of("text")) == 500

@@ -8,7 +8,7 @@ what a client sent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from wsprism_core.protocol.layout import CloseCode
@@ -97,6 +97,7 @@ class Readings:
         sessions: Open sessions by tenant.
         rooms: How many rooms have members here.
         lanes: Per lane: messages out, conflated, dropped, lost, overflowed.
+        unsent: Messages that were not sent, by tenant, service, lane and reason.
         insecure: Switches that make the gateway less safe, and whether they are on.
         spent_limits: By tenant, users who left and have not all of their rate limit
             back yet.
@@ -112,6 +113,7 @@ class Readings:
         sessions: Callable[[], dict[str, int]],
         rooms: Callable[[], int],
         lanes: Callable[[], dict[str, tuple[int, int, int, int, int]]],
+        unsent: Callable[[], Mapping[tuple[str, str, str, str], int]],
         insecure: Callable[[], dict[str, bool]],
         spent_limits: Callable[[], dict[str, int]],
         lag: Callable[[], tuple[list[tuple[str, int]], float]],
@@ -120,6 +122,7 @@ class Readings:
         self.sessions = sessions
         self.rooms = rooms
         self.lanes = lanes
+        self.unsent = unsent
         self.insecure = insecure
         self.spent_limits = spent_limits
         self.lag = lag
@@ -234,6 +237,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
     ):
         counts = {lane: values[place] for lane, values in lanes.items()}
         yield counter(name, help, ["lane"], counts)
+    yield counter(
+        "messages_unsent",
+        "Messages that a reader did not get as they were posted",
+        ["tenant", "svc", "lane", "reason"],
+        dict(readings.unsent()),
+    )
     yield gauge("sessions", "Open sessions", ["tenant"], readings.sessions())
     yield gauge("rooms", "Rooms with members here", [], {"": readings.rooms()})
     yield gauge(

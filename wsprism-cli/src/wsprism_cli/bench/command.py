@@ -70,7 +70,7 @@ Examples:
 )
 @click.option(
     "--size",
-    type=click.IntRange(26, 65_536),
+    type=click.IntRange(26, 16_384),
     metavar="BYTES",
     help="The length of each text and payload.",
 )
@@ -169,6 +169,8 @@ def bench(
     judge(result)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
+        for problem in result.problems:
+            click.echo(f"failed: {problem}", err=True)
     else:
         show_result(result)
     if plot is not None:

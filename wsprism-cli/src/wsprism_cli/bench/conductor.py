@@ -269,6 +269,7 @@ class _Conductor:
         connects = self._result.connects
         connects.count = sum(one["connected"] for one in told)
         connects.seconds = max(one["seconds"] for one in told)
+        connects.client_cpu = max(one["cpu"] for one in told)
         for one in told:
             connects.connect.add(Histogram.from_json(one["connect"]))
             connects.join.add(Histogram.from_json(one["join"]))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from wsprism_cli.bench.client import LoadError, Target
+from wsprism_cli.bench.wire import LARGEST
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -55,7 +56,7 @@ def configuration(plugins: Sequence[str], quotes_per_s: float) -> dict[str, Any]
     """
     sections: dict[str, Any] = {}
     if "chat" in plugins:
-        sections["chat"] = {"max_length": 65_536}
+        sections["chat"] = {"max_length": LARGEST}
     if "market" in plugins:
         source = {"kind": "random_walk", "per_second": float(quotes_per_s)}
         sections["market"] = {"source": source}

@@ -137,6 +137,7 @@ class Connects:
         connect: From the start of each to `sys.authed`, in nanoseconds.
         join: From there until it was in its rooms.
         gateway_cpu: Of the gateway meanwhile, in cores; None where it is not ours.
+        client_cpu: Of the busiest load process meanwhile, in cores.
         memory_each: Bytes of the gateway's memory that each connection takes.
     """
 
@@ -145,6 +146,7 @@ class Connects:
     connect: Histogram = field(default_factory=Histogram)
     join: Histogram = field(default_factory=Histogram)
     gateway_cpu: float | None = None
+    client_cpu: float = 0.0
     memory_each: float | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -156,6 +158,7 @@ class Connects:
             "connect": _in_us(self.connect),
             "join": _in_us(self.join),
             "gateway_cpu": self.gateway_cpu,
+            "client_cpu": self.client_cpu,
             "memory_bytes_each": self.memory_each,
         }
 

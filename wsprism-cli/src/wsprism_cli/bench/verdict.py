@@ -53,7 +53,8 @@ def _problems(result: Result) -> Iterator[str]:
             yield f"{_connections(count)} closed, code {code}"
     for phase in result.phases:
         for one in phase.measured:
-            if one.stream.kind != "ticker" and one.sent and not one.received:
+            # What is late has a delay, though it was received in no phase.
+            if one.sent and not one.received and not one.delays.count:
                 yield f"{phase.name}: nothing of {one.stream.name} came back"
             elif one.stream.senders and not one.sent:
                 yield f"{phase.name}: nothing of {one.stream.name} could be sent"
@@ -75,17 +76,11 @@ def _connections(count: int) -> str:
 
 
 def _warnings(result: Result) -> Iterator[str]:
+    if result.scenario == "storm":
+        connects = result.connects
+        yield from _limit("connecting", connects.client_cpu, connects.gateway_cpu)
     for phase in result.phases:
-        gateway_full = phase.gateway_cpu is not None and phase.gateway_cpu > FULL
-        if phase.client_cpu > FULL and not gateway_full:
-            beside = ""
-            if phase.gateway_cpu is not None:
-                beside = f", the gateway only {phase.gateway_cpu:.0%}"
-            yield (
-                f"{phase.name}: the load client was the limit and not the gateway: it"
-                f" used {phase.client_cpu:.0%} of its core{beside}; the gateway can do"
-                " more than this"
-            )
+        yield from _limit(phase.name, phase.client_cpu, phase.gateway_cpu)
         if phase.others_cpu is not None and phase.others_cpu > OTHERS:
             yield (
                 f"{phase.name}: other programs used {phase.others_cpu:.1f} cores of"
@@ -109,6 +104,17 @@ def _warnings(result: Result) -> Iterator[str]:
             "gateway and load share the cores of this machine, unpinned: expect less,"
             " and longer tails"
         )
+
+
+def _limit(name: str, client: float, gateway: float | None) -> Iterator[str]:
+    """Say so where the client, and not the gateway, used up its core."""
+    if client <= FULL or (gateway is not None and gateway > FULL):
+        return
+    beside = "" if gateway is None else f", the gateway only {gateway:.0%}"
+    yield (
+        f"{name}: the load client was the limit and not the gateway: it used"
+        f" {client:.0%} of its core{beside}; the gateway can do more than this"
+    )
 
 
 # -------------------------------------------------------------------- what was seen

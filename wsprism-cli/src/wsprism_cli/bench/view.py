@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ("show_progress", "show_result")
 
+_SHARES: Final = ("p50", "p90", "p99", "p99.9")
 _COLUMNS: Final = (
     *("lane", "what", "sent/s", "received/s"),
-    *("p50", "p90", "p99", "p99.9", "max", "lost", "conflated"),
+    *(*_SHARES, "max", "lost", "conflated"),
 )
 
 
@@ -192,7 +193,7 @@ def _show_connects(result: Result) -> None:
         return
     connects = result.connects
     for label, delays in (("let in", connects.connect), ("joined", connects.join)):
-        shares = zip(QUANTILES, QUANTILES.values(), strict=True)
+        shares = zip(_SHARES, QUANTILES.values(), strict=True)
         times = "  ".join(f"{n} {duration(delays.quantile(q))}" for n, q in shares)
         click.echo(f"{label:<8}{times}  max {duration(delays.max)}")
     click.echo()

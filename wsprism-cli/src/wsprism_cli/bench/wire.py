@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 __all__ = (
+    "LARGEST",
     "MARK",
     "SMALLEST",
     "TIME_MASK",
@@ -32,6 +33,8 @@ MARK: Final = b"~" * 8
 _DIGITS: Final = 18
 #: The length of a token, and so the least size of a message.
 SMALLEST: Final = len(MARK) + _DIGITS
+#: The longest text that chat may be told to take.
+LARGEST: Final = 16_384
 #: Times are nanoseconds of `time.perf_counter_ns`, as far as 48 bits hold.
 TIME_MASK: Final = (1 << 48) - 1
 

@@ -100,7 +100,7 @@ class Worker:
             if number % self._workers == self._place
         ]
         turns = iter(mine)
-        began = time.perf_counter_ns()
+        began, cpu = time.perf_counter_ns(), time.process_time()
 
         async def connect_in_turn() -> None:
             for number, group in turns:
@@ -126,6 +126,7 @@ class Worker:
                 "ready": {
                     "connected": len(mine),
                     "seconds": seconds,
+                    "cpu": (time.process_time() - cpu) / seconds,
                     "connect": self._connects.to_json(),
                     "join": self._joins.to_json(),
                 }

@@ -393,6 +393,7 @@ class Gateway:
                     self.delivery.lanes, self.delivery.counters, strict=True
                 )
             },
+            unsent=lambda: self.delivery.unsent,
             insecure=lambda: {"development_tickets": self._development},
             spent_limits=lambda: {
                 tenant.id: tenant.spent_limits for tenant in self._tenants.values()

@@ -88,7 +88,7 @@ class SessionDesk:
             identity.user,
             identity.tenant,
             connection.link,
-            self._delivery.outbox(),
+            self._delivery.outbox(identity.tenant),
             opened=self._clock.now(),
         )
         self._sessions.add(session)

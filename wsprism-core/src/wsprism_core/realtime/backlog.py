@@ -11,7 +11,7 @@ each 64 KiB sent above it, so that nothing starves.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -19,12 +19,23 @@ from wsprism_core.protocol.envelope import outbound
 from wsprism_core.realtime.lanes import Delivery, Lane
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
-__all__ = ("STARVATION_FLOOR", "Backlog", "LaneCounters", "Lost", "Pull", "Source")
+__all__ = (
+    "STARVATION_FLOOR",
+    "Backlog",
+    "LaneCounters",
+    "Lost",
+    "Pull",
+    "Source",
+    "Unsent",
+)
 
 #: Bytes sent above a waiting lane that earn it one message.
 STARVATION_FLOOR: Final = 64 * 1024
 #: What a `sys.lost` counts for in a lane, in bytes.
 LOST_SIZE: Final = 160
+
+#: Messages that were not sent, by tenant, service, lane and reason.
+Unsent: TypeAlias = "Counter[tuple[str, str, str, str]]"
 
 LATEST, VOLATILE, RELIABLE = Delivery.LATEST, Delivery.VOLATILE, Delivery.RELIABLE
 
@@ -184,6 +195,8 @@ class Backlog:
         counters: One per lane, shared by all sessions.
         own: One per lane, of this session alone.
         now: Time, in seconds.
+        tenant: The session's tenant.
+        unsent: Where what is not sent is counted, for all sessions.
 
     Attributes:
         began: When the socket was full first.
@@ -198,6 +211,8 @@ class Backlog:
         "_now",
         "_own",
         "_serial",
+        "_tenant",
+        "_unsent",
         "_waiting",
         "began",
         "took",
@@ -210,11 +225,15 @@ class Backlog:
         counters: Sequence[LaneCounters],
         own: Sequence[LaneCounters],
         now: Callable[[], float],
+        tenant: str = "",
+        unsent: Unsent | None = None,
     ) -> None:
         self._lanes = lanes
         self._counters = counters
         self._own = own
         self._now = now
+        self._tenant = tenant
+        self._unsent: Unsent = Counter() if unsent is None else unsent
         self.began = self.took = now()
         self._waiting = [_LaneBacklog() for _ in lanes]
         self._credit = [0] * len(lanes)
@@ -254,6 +273,7 @@ class Backlog:
                 self._grow(lane, form.size - elder.size)
                 self._counters[index].conflated += 1
                 self._own[index].conflated += 1
+                self._note(index, message.svc, "conflated")
                 return self._hold_bounds(index, message)
             lane.latest[slot] = self._serial
         elif message.delivery is VOLATILE:
@@ -367,6 +387,7 @@ class Backlog:
         while len(lane.entries) > bounds.max_messages or lane.bytes > bounds.max_bytes:
             if not (self._drop_volatile(index) or self._give_way(index, newest.room)):
                 self._counters[index].overflowed += 1
+                self._note(index, newest.svc, "overflowed")
                 return False
         return True
 
@@ -380,6 +401,7 @@ class Backlog:
         assert isinstance(entry, Form)
         self._counters[index].dropped += 1
         self._own[index].dropped += 1
+        self._note(index, entry.message.svc, "dropped")
         self._replace_by_lost(index, [serial])
         return True
 
@@ -396,6 +418,10 @@ class Backlog:
         serials = list(rooms[victim])
         self._counters[index].lost += len(serials)
         self._own[index].lost += len(serials)
+        for serial in serials:
+            entry = self._waiting[index].entries[serial]
+            assert isinstance(entry, Form)
+            self._note(index, entry.message.svc, "lost")
         self._replace_by_lost(index, serials)
         return True
 
@@ -429,6 +455,10 @@ class Backlog:
                 self._remove(index, serial)
 
     # ----------------------------------------------------------- the bookkeeping
+
+    def _note(self, index: int, svc: str, reason: str) -> None:
+        """Count a message that is not sent."""
+        self._unsent[self._tenant, svc, self._lanes[index].name, reason] += 1
 
     def _grow(self, lane: _LaneBacklog, size: int) -> None:
         lane.bytes += size

@@ -8,10 +8,11 @@ write.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from wsprism_core.realtime.audience import SHARING_PAYS_FROM, Audience
-from wsprism_core.realtime.backlog import LaneCounters, Pull
+from wsprism_core.realtime.backlog import LaneCounters, Pull, Unsent
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.lanes import Lane
@@ -77,6 +78,8 @@ class DeliveryEngine:
         self.lanes = lanes
         self._largest = tuple(lane.max_message_bytes for lane in lanes)
         self.counters = tuple(LaneCounters() for _ in lanes)
+        #: What was not sent, and why.
+        self.unsent: Unsent = Counter()
         self._slow_consumer = slow_consumer
         self._dirty: list[Session] = []
         self._sharing: list[Audience] = []
@@ -94,9 +97,9 @@ class DeliveryEngine:
                 return index
         raise KeyError(name)
 
-    def outbox(self) -> Outbox:
-        """Return a new, empty outbox."""
-        return Outbox(self.lanes, self.counters, self._clock.now)
+    def outbox(self, tenant: str = "") -> Outbox:
+        """Return a new, empty outbox for a session of a tenant."""
+        return Outbox(self.lanes, self.counters, self._clock.now, tenant, self.unsent)
 
     def post(self, session: Session, message: Outgoing) -> None:
         """Queue a message for one session.
@@ -107,7 +110,7 @@ class DeliveryEngine:
         """
         form = message.form(session.wire)
         if form.size > self._largest[message.lane]:
-            raise self._too_large(form)
+            raise self._too_large(form, session.tenant)
         self._post((session,), form)
 
     def post_form(self, session: Session, form: Form) -> None:
@@ -136,7 +139,8 @@ class DeliveryEngine:
         for wire, audience in audiences.items():
             form = message.form(wire)
             if form.size > largest:
-                raise self._too_large(form)
+                tenant = next(iter(audience)).tenant
+                raise self._too_large(form, tenant)
             forms.append((audience, form))
         for audience, form in forms:
             self._share(audience, form, exclude)
@@ -151,9 +155,9 @@ class DeliveryEngine:
         for session in sessions:
             groups.setdefault(session.wire, []).append(session)
         forms = [(group, message.form(wire)) for wire, group in groups.items()]
-        for _, form in forms:
+        for group, form in forms:
             if form.size > self._largest[message.lane]:
-                raise self._too_large(form)
+                raise self._too_large(form, group[0].tenant)
         for group, form in forms:
             self._post(group, form)
 
@@ -347,8 +351,10 @@ class DeliveryEngine:
         if self._writes is not None:
             self._writes.watch(session)
 
-    def _too_large(self, form: Form) -> MessageTooLarge:
-        lane = self.lanes[form.message.lane]
+    def _too_large(self, form: Form, tenant: str) -> MessageTooLarge:
+        message = form.message
+        lane = self.lanes[message.lane]
+        self.unsent[tenant, message.svc, lane.name, "too_large"] += 1
         return MessageTooLarge(lane.name, form.size, lane.max_message_bytes)
 
     def _schedule(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from wsprism_core.realtime.backlog import Backlog, LaneCounters, Pull
+from wsprism_core.realtime.backlog import Backlog, LaneCounters, Pull, Unsent
 from wsprism_core.realtime.lanes import Lane
 from wsprism_core.realtime.wire import Form, Wire
 
@@ -68,6 +68,8 @@ class Outbox:
         lanes: The gateway's lanes, in order.
         counters: One per lane, shared by all sessions.
         now: Time, in seconds; without it nothing that waits grows old.
+        tenant: The session's tenant.
+        unsent: Where what is not sent is counted, for all sessions.
 
     Attributes:
         own: One per lane, of this session alone; None until its socket was full.
@@ -83,6 +85,8 @@ class Outbox:
         "_counters",
         "_now",
         "_pulls",
+        "_tenant",
+        "_unsent",
         "handed",
         "lanes",
         "own",
@@ -97,6 +101,8 @@ class Outbox:
         lanes: Sequence[Lane],
         counters: Sequence[LaneCounters],
         now: Callable[[], float] = _timeless,
+        tenant: str = "",
+        unsent: Unsent | None = None,
     ) -> None:
         self.lanes = lanes
         self.queues: list[list[Form]] = [[] for _ in lanes]
@@ -107,6 +113,8 @@ class Outbox:
         self.own: Sequence[LaneCounters] | None = None
         self._counters = counters
         self._now = now
+        self._tenant = tenant
+        self._unsent = unsent
         self._backlog: Backlog | None = None
         self._pulls: list[tuple[int, Pull]] = []
 
@@ -234,7 +242,14 @@ class Outbox:
         if self._backlog is None:
             if self.own is None:
                 self.own = tuple(LaneCounters() for _ in self.lanes)
-            self._backlog = Backlog(self.lanes, self._counters, self.own, self._now)
+            self._backlog = Backlog(
+                self.lanes,
+                self._counters,
+                self.own,
+                self._now,
+                self._tenant,
+                self._unsent,
+            )
         backlog = self._backlog
         left, self.queues = self.queues, [[] for _ in self.lanes]
         self.posted = 0

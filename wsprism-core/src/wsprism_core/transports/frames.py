@@ -37,6 +37,7 @@ __all__ = (
     "FrameParser",
     "WebSocketFraming",
     "encode_ws_frame",
+    "may_become_whole",
     "whole_message",
 )
 
@@ -62,6 +63,9 @@ _WHOLE_BINARY: Final = _FIN | Opcode.BINARY
 #: Second byte: MASK and the payload's size, or which integer follows for it.
 _MASKED: Final = 0x80
 _MEDIUM_SIZE: Final = 126
+_MEDIUM_HEAD: Final = 4
+#: The largest payload that is kept for the next read, in bytes.
+_SHORT_MESSAGE: Final = 4096
 _SHORT: Final = struct.Struct("!BB")
 _MEDIUM: Final = struct.Struct("!BBH")
 _LONG: Final = struct.Struct("!BBQ")
@@ -107,6 +111,32 @@ def whole_message(
         return None
     unmasked = apply_mask(data[payload:end], data[mask:payload])
     return first == _WHOLE_TEXT, unmasked, end
+
+
+def may_become_whole(data: bytes, start: int, limit: int) -> bool:
+    """Whether what is left is the beginning of a usual message, and a short one.
+
+    It is kept for the next read then; anything else is for the parser. What is long is
+    too, for it would be put together anew with each byte that comes.
+
+    Args:
+        data: What came from the network.
+        start: Where a frame begins in it; it is not whole.
+        limit: The largest message in bytes.
+    """
+    left = len(data) - start
+    if data[start] != _WHOLE_TEXT and data[start] != _WHOLE_BINARY:
+        return False
+    if left == 1:
+        return True
+    size = data[start + 1] - _MASKED
+    if size == _MEDIUM_SIZE:
+        if left < _MEDIUM_HEAD:
+            return True
+        size = data[start + 2] << 8 | data[start + 3]
+    elif size > _MEDIUM_SIZE:
+        return False
+    return 0 <= size <= min(limit, _SHORT_MESSAGE)
 
 
 class FrameParser(ServerProtocol):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.wire import Wire
 from wsprism_core.transports.port import NO_CLOSE_FRAME, Grant, Receiver
 from wsprism_core.transports.stream import StreamConnection, StreamTransport
 
-__all__ = ("StreamLink",)
+__all__ = ("BYTES_PER_TURN", "StreamLink")
+
+#: Bytes of one connection that are taken apart in one turn of the event loop, so that
+#: who sends much holds up nobody else for long.
+BYTES_PER_TURN: Final = 4 * 1024
 
 
 class StreamLink(StreamConnection):
@@ -32,7 +36,10 @@ class StreamLink(StreamConnection):
         "_held",
         "_over",
         "_paused",
+        "_put_off_rest",
         "_receiver",
+        "_rest",
+        "_told_to_pause",
         "_unfinished_since",
         "wire",
     )
@@ -45,6 +52,10 @@ class StreamLink(StreamConnection):
         # Code and reason of the end, once there is one.
         self._over: tuple[int, str] | None = None
         self._held = 0
+        # What was read and is not taken yet.
+        self._rest = b""
+        self._put_off_rest = False
+        self._told_to_pause = False
         self._unfinished_since: float | None = None
         self._control_since = 0.0
         self._control_count = 0
@@ -75,12 +86,14 @@ class StreamLink(StreamConnection):
 
     def pause_reading(self) -> None:
         """Take no more bytes from the socket; what was read already still comes."""
+        self._told_to_pause = True
         if self._over is None and self._socket is not None:
             self._socket.pause_reading()
 
     def resume_reading(self) -> None:
         """Take bytes from the socket again."""
-        if self._over is None and self._socket is not None:
+        self._told_to_pause = False
+        if self._over is None and self._socket is not None and not self._put_off_rest:
             self._socket.resume_reading()
 
     def close(self, code: int, reason: str) -> None:
@@ -153,6 +166,7 @@ class StreamLink(StreamConnection):
             return
         self._over = code, reason
         self._disarm()
+        self._told_to_pause = False
         self._home.unfinished.change(-self._held)
         self._held = 0
         receiver, self._receiver = self._receiver, None
@@ -194,6 +208,34 @@ class StreamLink(StreamConnection):
             self._fail(
                 CloseCode.POLICY_VIOLATION, f"a message unfinished after {allowed:g} s"
             )
+
+    def _put_off(self) -> None:
+        """Take what was read in the next turn, and read no more until then."""
+        if self._put_off_rest:
+            return
+        self._put_off_rest = True
+        if self._socket is not None:
+            self._socket.pause_reading()
+        self._home.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._put_off_rest = False
+        if self._socket is None:
+            return
+        self.data_received(b"")
+        # What came may have been too much for this turn again.
+        if not self._put_off_rest and not self._told_to_pause:
+            self._socket.resume_reading()
+
+    def _portion(self, data: bytes) -> bytes:
+        """Return as much of what came as one turn takes, and put off the rest."""
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        if len(data) > BYTES_PER_TURN:
+            self._rest = data[BYTES_PER_TURN:]
+            self._put_off()
+            return data[:BYTES_PER_TURN]
+        return data
 
     def _one_control_too_many(self) -> bool:
         """Count a ping or pong; say whether there are too many within a second."""

@@ -63,6 +63,7 @@ class TcpLink(StreamLink):
     def data_received(self, data: bytes) -> None:
         """Take frames apart; whole messages reach the receiver from within."""
         if self._over is not None:
+            data, self._rest = self._rest + data, b""
             self._look_for_close(data)
             return
         if self._early is not None:
@@ -70,6 +71,7 @@ class TcpLink(StreamLink):
             self._early += data
             self.pause_reading()
             return
+        data = self._portion(data)
         self._partial += len(data)
         try:
             for kind, payload in read_frames(self._decoder, data):

@@ -23,6 +23,7 @@ from wsprism_core.transports.frames import (
     WEBSOCKET_WIRES,
     WIRE_BY_SUBPROTOCOL,
     FrameParser,
+    may_become_whole,
     whole_message,
 )
 from wsprism_core.transports.link import StreamLink
@@ -39,6 +40,9 @@ PING: Final = Opcode.PING
 PONG: Final = Opcode.PONG
 CLOSE: Final = Opcode.CLOSE
 OPEN: Final = State.OPEN
+#: Whole messages of one connection that are taken in one turn of the event loop. With
+#: eight connections that flood, others wait some milliseconds and not a hundred.
+MESSAGES_PER_TURN: Final = 8
 #: The largest size that a frame of medium length can tell.
 MAX_MEDIUM: Final = 65_535
 
@@ -90,10 +94,12 @@ class WebSocketLink(StreamLink):
         """Parse what came; whole messages reach the receiver from within."""
         parser = self._parser
         if not parser.partial and self._fragments is None:
+            if self._rest:
+                data, self._rest = self._rest + data, b""
             data = self._skim(data)
             if not data:
                 return
-        parser.receive_data(data)
+        parser.receive_data(self._portion(data))
         if parser.state is not OPEN:
             self._wind_down()
             return
@@ -103,24 +109,47 @@ class WebSocketLink(StreamLink):
             self._hold(parser.partial or None)
 
     def _skim(self, data: bytes) -> bytes:
-        """Hand over the whole messages that `data` begins with; return what is left."""
-        start = 0
-        while (receiver := self._receiver) is not None:
+        """Hand over the whole messages that `data` begins with.
+
+        A turn takes only so many of one connection, so that whoever sends a thousand at
+        once holds up nobody else for longer than that.
+
+        Returns:
+            What is for the parser.
+        """
+        start, end = 0, len(data)
+        left = MESSAGES_PER_TURN
+        while start < end:
+            if self._receiver is None:
+                return data[start:]
             # A message may raise the limit; it then holds for the next.
             limit = self._parser.max_message_size
-            found = whole_message(data, start, MAX_MEDIUM if limit is None else limit)
+            limit = MAX_MEDIUM if limit is None else limit
+            found = whole_message(data, start, limit)
             if found is None:
-                break
-            is_text, payload, end = found
-            if not is_text:
-                receiver.binary(payload)
-            elif payload.isascii() or is_utf8(payload):
-                receiver.text(payload)
-            else:
+                if not may_become_whole(data, start, limit):
+                    return data[start:]
+                self._rest = data[start:]
+                self._hold(end - start)
+                return b""
+            if not left:
+                self._rest = data[start:]
+                self._put_off()
+                return b""
+            is_text, payload, behind = found
+            if is_text and not payload.isascii() and not is_utf8(payload):
                 # The parser finds out where it is wrong.
-                break
-            start = end
-        return data[start:] if start else data
+                return data[start:]
+            start = behind
+            left -= 1
+            if self._held:
+                self._hold(None)
+            self._unfinished_since = None
+            if is_text:
+                self._receiver.text(payload)
+            else:
+                self._receiver.binary(payload)
+        return b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; the socket is closed."""
