@@ -76,7 +76,8 @@ class Client:
         parties: Those that it was invited to.
         seen: The last number that it saw in each room that it has been in, with the
             epoch.
-        fetching: Rooms that it has asked to go on in, and not been answered.
+        fetching: Rooms that it has asked to go on in, with an epoch and a number, by
+            the `seq` of the question.
     """
 
     def __init__(
@@ -100,7 +101,8 @@ class Client:
         self.closed: int | None = None
         self.parties: dict[str, None] = {}
         self.seen: dict[str, tuple[str, int]] = {}
-        self.fetching: dict[str, tuple[str, int]] = {}
+        self.fetching: dict[int, tuple[str, str, int]] = {}
+        self.recovered = 0
         self._keeping = keeping
         self._encode = CODECS[codec].encode
         self._kind = FrameKind.TEXT if codec == "json" else FrameKind.BINARY
@@ -152,9 +154,11 @@ class Client:
     def join(self, room: str, *, after: tuple[str, int] | None = None) -> None:
         """Join a room, or fetch what came after a number in an epoch."""
         data = None
-        if after is not None and room not in self.fetching:
-            self.fetching[room] = after
-            data = {"epoch": after[0], "seq": after[1]}
+        under_way = any(room == asked for asked, *_ in self.fetching.values())
+        if after is not None and not under_way:
+            epoch, seq = after
+            self.fetching[self._number + 1] = (room, epoch, seq)
+            data = {"epoch": epoch, "seq": seq}
         self.send("room", "join", data, room=room, ask=True)
 
     def send_frame(
@@ -210,11 +214,11 @@ class Client:
             and facts.alias not in self._aliases
         ):
             self._wrong(Invariant.LEFT, f"{message} came to no member")
-        if facts.ref is not None:
-            self._answered(facts)
         handle = _HANDLERS.get(name)
         if handle is not None:
             handle(self, message)
+        if facts.ref is not None:
+            self._answered(facts)
 
     def _number_read(self, seat: Seat, facts: Facts) -> None:
         assert facts.seq is not None
@@ -230,6 +234,7 @@ class Client:
 
     def _answered(self, facts: Facts) -> None:
         assert facts.ref is not None
+        self.fetching.pop(facts.ref, None)
         if self.asked.pop(facts.ref, None) is None and facts.name != "sys.error":
             self._wrong(Invariant.ANSWERS, f"{facts.name} answers {facts.ref} again")
 
@@ -242,10 +247,12 @@ class Client:
             self.seats[room] = Seat(data, said)
             self._aliases[data["alias"]] = room
         if "recovered" in data:
-            after = self.fetching.pop(room)
-            self._check_recovered(data, *after)
+            assert facts.ref is not None
+            _, epoch, seq = self.fetching[facts.ref]
+            self._check_recovered(data, epoch, seq)
             if data["recovered"]:
-                self.seats[room].seq = after[1]
+                self.seats[room].seq = seq
+                self.recovered += data["seq"] > seq
                 # Old messages come again, and so do their stamps.
                 self._marks.pop(("chat", room), None)
                 self._marks.pop(("record", room, None), None)
@@ -271,7 +278,6 @@ class Client:
     def _left(self, message: Posted) -> None:
         room = message.facts.room
         assert room is not None
-        self.fetching.pop(room, None)
         seat = self.seats.pop(room, None)
         if seat is None:
             self._wrong(Invariant.LEFT, f"{room} is left again")

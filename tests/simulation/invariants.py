@@ -43,7 +43,8 @@ class Invariant(StrEnum):
 #: Each in a sentence.
 EXPLAINED: Final = {
     Invariant.BOUNDS: "What waits in a lane is within the lane's bounds, in messages "
-    "and in bytes, and the outbox knows how many bytes it is.",
+    "and in bytes, and the outbox knows how many bytes it is; no message is larger "
+    "than its lane takes.",
     Invariant.SOCKET: "Nothing is written to a socket that is full, and a session that "
     "has stalled gets no write over 16 KiB but a single message.",
     Invariant.FLUSH: "When a turn ends and the socket takes bytes, nothing waits.",
@@ -56,7 +57,7 @@ EXPLAINED: Final = {
     Invariant.RANGES: "A `sys.lost` stands where the missing messages stood and covers "
     "them exactly; ranges that touch are one; nothing recoverable is missing without.",
     Invariant.NUMBERS: "A member has every number of a room from its `sys.joined` on, "
-    "in a message or in a range.",
+    "in a message or in a range; who goes on from an earlier one has everything since.",
     Invariant.ORDER: "All members see one order of what is sent to a room, and one "
     "message under each number.",
     Invariant.LATEST: "The newest of a key replaces its elder in place, a reader that "

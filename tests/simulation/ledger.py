@@ -99,10 +99,20 @@ class Marker(Posted):
 class Tally:
     """What happened in one lane, over all sessions."""
 
-    __slots__ = ("conflated", "discarded", "dropped", "lost", "out", "posted", "unsure")
+    __slots__ = (
+        "conflated",
+        "discarded",
+        "dropped",
+        "lost",
+        "out",
+        "posted",
+        "pulled",
+        "unsure",
+    )
 
     def __init__(self) -> None:
         self.posted = 0
+        self.pulled = 0
         #: Written, `sys.lost` among them.
         self.out = 0
         self.conflated = 0
@@ -204,6 +214,7 @@ class Ledger:
             del queue[place]
         for message in reversed(got):
             queue.insert(place, [message])
+        self._tallies[lane].pulled += len(got)
         self._pulled += got
         # What one question to a source brings has one turn.
         self._batch.update(dict.fromkeys(got[1:]))
@@ -528,7 +539,7 @@ class Ledger:
 
     def _missing(self, message: Posted, told: str) -> None:
         """Say which promise is broken by a message that did not come, or too late."""
-        if isinstance(message, Marker):
+        if isinstance(message, Marker) or any(message is one for one in self._pulled):
             invariant = Invariant.PULLED
         elif message.delivery is LATEST:
             invariant = Invariant.LATEST

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
@@ -338,9 +339,15 @@ def _room_for(get: Callable[[Any, str, str], Room | None]) -> Any:
 
 def deliver_after_left() -> Any:
     """What waits of a room is not forgotten when the room is left."""
+    drop = Backlog.drop_room
+
+    def mutated(self: Backlog, room: object, *, recoverable: bool = False) -> None:
+        if recoverable:
+            drop(self, room, recoverable=True)
+
     return _all(
         patch.object(Outbox, "drop_room", lambda *_: None),
-        patch.object(Backlog, "drop_room", lambda *_: None),
+        patch.object(Backlog, "drop_room", mutated),
     )
 
 
@@ -363,10 +370,11 @@ def share_with_a_newcomer_what_came_before() -> Any:
 
     def mutated(self: Audience, session: Session) -> None:
         add(self, session)
-        if self.sharing and session.outbox.state is OutboxState.CLEAN:
-            del self.apart[session]
-            session.outbox.shared = self
-            session.outbox.state = OutboxState.SHARING
+        outbox = session.outbox
+        if outbox.state is OutboxState.DIRTY:
+            for lane, forms in self.tail.items():
+                outbox.queues[lane] += forms
+                outbox.posted += sum(form.size for form in forms)
 
     return patch.object(Audience, "add", mutated)
 
@@ -470,13 +478,8 @@ def let_live_messages_go_first() -> Any:
     ) -> None:
         self.send_now(session)
         session.outbox.drop_recoverable(room)
-        late = tuple(pulls)
-
-        def pull() -> None:
-            for one in late:
-                self.pull(session, one)
-
-        self._clock.after(0.05, pull)
+        for pull in pulls:
+            self._clock.after(0.05, partial(self.pull, session, pull))
 
     return patch.object(DeliveryEngine, "fetch_again", mutated)
 

@@ -30,9 +30,9 @@ def test_everything_holds_and_everything_happens(seeds: range) -> None:
     counts: Counter[str] = Counter()
     for seed in seeds:
         counts += outcome_of(seed).counts
-    for name in ("conflated", "dropped", "lost", "discarded"):
-        assert counts[name] > 10, counts
-    for code in (1000, 1006, 4001, 4003):
+    for name in ("conflated", "dropped", "lost", "discarded", "pulled", "recovered"):
+        assert counts[name] > 0, counts
+    for code in (1000, 1006, 4001):
         assert counts[f"closed {code}"] > 0, counts
 
 

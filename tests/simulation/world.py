@@ -480,9 +480,10 @@ class World:
         for lane, tally in zip(self._lanes, self._tallies, strict=True):
             counts["posted"] += tally.posted
             counts["written"] += tally.out
-            for name in ("conflated", "dropped", "lost", "discarded"):
+            for name in ("conflated", "dropped", "lost", "discarded", "pulled"):
                 counts[name] += getattr(tally, name)
                 counts[f"{lane.name} {name}"] += getattr(tally, name)
+        counts["recovered"] = sum(client.recovered for client in self._clients)
         counts["bytes"] = self._network.bytes_out
         counts["virtual ms"] = round(self._clock.now() * 1000)
         for code, many in self._gateway.metrics.closes.items():

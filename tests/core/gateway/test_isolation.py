@@ -362,6 +362,27 @@ async def test_an_observer_that_wants_something_done_has_no_service_to_do_it_for
         assert gw.metrics.plugin_failures == {("Wishful", "actions"): 1}
 
 
+async def test_what_comes_out_too_large_holds_no_session_until_the_collector_comes(
+    gateway: type[GatewayHarness],
+) -> None:
+    lab = Lab()
+    lab.todo = lambda *_: Reply("echoed", "x" * 200_000)
+    async with gateway(lab) as gw:
+        gc.collect()
+        gc.disable()
+        try:
+            async with gw.connect() as dev:
+                (session,) = gw.gateway.sessions
+                gone = weakref.ref(session)
+                del session
+                await dev.send("lab", "do")
+                await dev.expect_error("PAYLOAD_TOO_LARGE")
+            lab.events.clear()
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
 @pytest.mark.parametrize("error", [RuntimeError, None])
 async def test_what_a_service_raises_holds_no_session_until_the_collector_comes(
     gateway: type[GatewayHarness], error: type[Exception] | None

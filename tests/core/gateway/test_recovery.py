@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsprism_core.gateway.recovery import Missed, RecoveryBounds, Refused, judge
+from wsprism_core.protocol.codecs import JSON
+from wsprism_core.protocol.envelope import inbound
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
 
 
@@ -70,6 +72,27 @@ async def heard(client: ScriptedClient) -> list[dict[str, Any]]:
 
 def seqs(got: list[dict[str, Any]]) -> list[int]:
     return [one["seq"] for one in got if "seq" in one]
+
+
+async def test_what_is_live_in_the_same_turn_does_not_come_between(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway("chat") as gw, gw.connect("ann") as ann:
+        epoch = (await ann.join("lobby"))["data"]["epoch"]
+        await say(ann, *"abc")
+        await ann.read_all()
+        said = inbound("chat", "send", room="lobby", data={"msg": "d"})
+        again = inbound("room", "join", room="lobby", data={"epoch": epoch, "seq": 1})
+        ann.link.send_text(JSON.encode(said))
+        ann.link.send_text(JSON.encode(again))
+        got = await heard(ann)
+        assert [(one["type"], one.get("seq")) for one in got] == [
+            ("msg", 4),
+            ("joined", None),
+            ("msg", 2),
+            ("msg", 3),
+            ("msg", 4),
+        ]
 
 
 async def test_what_was_missed_follows_the_answer_and_then_what_is_live(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.pure import Pipe, form, lane, outbox
-from wsprism_core.realtime.backlog import LaneCounters
+from wsprism_core.realtime.backlog import LaneCounters, Pull
 from wsprism_core.realtime.lanes import DEFAULT_LANES, Delivery, Lane
 from wsprism_core.realtime.outbox import (
     STALLED_WRITE_CHUNK,
@@ -13,7 +13,7 @@ from wsprism_core.realtime.outbox import (
     Outbox,
     OutboxState,
 )
-from wsprism_core.realtime.wire import Form
+from wsprism_core.realtime.wire import Form, Outgoing
 
 
 def collect(box: Outbox, *forms: Form) -> None:
@@ -67,6 +67,46 @@ def test_while_the_socket_takes_bytes_every_latest_message_is_sent() -> None:
         collect(box, form(data, delivery=Delivery.LATEST, key="k"))
     box.flush(pipe)
     assert pipe.written == b"#a#b#c"
+
+
+class Given:
+    """A source that gives what it was given, one message at a time."""
+
+    def __init__(self, *texts: bytes) -> None:
+        self.texts = list(texts)
+
+    def pull(self, reader: object, budget: int) -> tuple[list[Outgoing], bool]:
+        text = self.texts.pop(0)
+        return [Outgoing(lane("market"), hot=text)], bool(self.texts)
+
+
+def test_who_pulls_and_takes_everything_is_under_no_bound() -> None:
+    lanes = tuple(Lane(one.name, 100, 2) for one in DEFAULT_LANES)
+    box, pipe = Outbox(lanes, [LaneCounters() for _ in lanes]), Pipe()
+    box.state = OutboxState.DIRTY
+    for n in range(3):
+        collect(box, form(b"t%d" % n, "market", delivery=Delivery.LATEST, key="k"))
+    pull = Pull(lane("market"), Given(b"p1", b"p2"))
+    box.pull(pull)
+    box.pull(pull)
+    collect(box, form(b"t3", "market"), form(b"input", "realtime"))
+    collect(box, *(form(b"chat%d" % n) for n in range(4)))
+    assert box.flush(pipe)
+    assert pipe.writes == [b"#input#t0#t1#t2#p1#p2#t3#chat0#chat1#chat2#chat3"]
+    assert (box.waiting, box.state) == (0, OutboxState.CLEAN)
+
+
+def test_what_is_pulled_waits_again_where_the_socket_fills_up_before_it() -> None:
+    box, pipe = outbox(), Pipe(room=10)
+    collect(box, form(b"input", "realtime"), form(b"x" * WRITE_CHUNK, "market"))
+    box.pull(Pull(lane("market"), Given(b"p")))
+    collect(box, form(b"chat"))
+    assert box.flush(pipe)
+    assert pipe.written == b"#input#" + b"x" * WRITE_CHUNK
+    assert box.state is OutboxState.STALLED
+    pipe.room = None
+    assert box.flush(pipe)
+    assert pipe.written.endswith(b"x#p#chat")
 
 
 def test_what_the_socket_did_not_take_waits_in_its_lane() -> None:

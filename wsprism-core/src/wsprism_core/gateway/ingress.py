@@ -313,7 +313,9 @@ class Ingress:
         if isinstance(failure, ProtocolError) and not origin.answered:
             raise failure
         if isinstance(failure, MessageTooLarge) and not origin.answered:
-            # What a sender asked for came out too large; nobody got any of it.
+            # What a sender asked for came out too large; nobody got any of it. This
+            # frame keeps the failure, whose traceback would keep the frame.
+            failure.__traceback__ = None
             raise ProtocolError(
                 ErrorCode.PAYLOAD_TOO_LARGE, "it comes out too large to be sent"
             ) from failure
