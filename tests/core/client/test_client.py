@@ -70,8 +70,9 @@ async def test_joining_from_where_one_was(url: str) -> None:
     async with connect(url, ticket="dev") as client:
         epoch = (await client.join("r1"))["data"]["epoch"]
         again = (await client.join("r1", epoch=epoch, seq=0))["data"]
-        # Nothing of the lab's is recoverable.
-        assert (again["recovered"], again["reason"]) == (False, "not_recoverable")
+        assert again["recovered"] is True
+        other = (await client.join("r1", epoch="another", seq=0))["data"]
+        assert (other["recovered"], other["reason"]) == (False, "epoch_changed")
         with pytest.raises(ClientError, match=r"seq"):
             await client.join("r1", epoch=epoch)
 
