@@ -283,3 +283,14 @@ async def test_answers_ride_the_lane_of_what_they_answer(
             # bulk
             ("big", None),
         ]
+
+
+async def test_an_answer_of_the_core_that_comes_out_too_large(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway() as gw, gw.connect(codec="msgpack") as dev:
+        # Escaped as JSON it is six times as long.
+        await dev.send("sys", "ping", {"client_ts": "\x00" * 60_000})
+        await dev.send("sys", "ping", {"client_ts": "x" * 65_400})
+        await dev.expect_error("PAYLOAD_TOO_LARGE")
+        await dev.request("sys", "ping", {"client_ts": 1})

@@ -187,6 +187,7 @@ def wrong(session: Session, budget: int) -> Any:
         pytest.param(lambda s, b: ([Push("slow", 1)], False), id="another lane"),
         pytest.param(lambda s, b: ([Push("state", 1, user="x")], False), id="to whom"),
         pytest.param(lambda s, b: None, id="nothing"),
+        pytest.param(lambda s, b: ([Push("state", {1})], False), id="no JSON"),
     ],
 )
 async def test_a_source_s_failure_stays_its_own(

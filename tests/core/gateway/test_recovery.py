@@ -258,3 +258,39 @@ def test_never_a_part(missed: int, said: int, held: int, most: int) -> None:
         found = channel.history(before=None, after=missed, limit=1_000)
         assert [one["seq"] for one in found] == list(range(missed + 1, said + 1))
         assert len(found) <= most
+
+
+async def test_who_asks_again_and_again_is_answered_so_often(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(gateway={"max_recover_messages": 5})
+    async with gateway("chat", config=config) as gw, gw.connect("ann") as ann:
+        epoch = (await ann.join("lobby"))["data"]["epoch"]
+        await say(ann, *"abcde")
+        answers = [await join_again(ann, epoch=epoch, seq=0) for _ in range(12)]
+        recovered = [answer["data"]["recovered"] for answer in answers]
+        assert recovered == [True] * 10 + [False] * 2
+        assert answers[-1]["data"]["reason"] == "too_many"
+        await gw.advance(1)
+        assert (await join_again(ann, epoch=epoch, seq=0))["data"]["recovered"]
+
+
+async def test_a_second_request_takes_the_place_of_the_first(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with (
+        gateway("chat") as gw,
+        gw.connect("ann") as ann,
+        gw.connect("bob") as bob,
+    ):
+        epoch = (await ann.join("lobby"))["data"]["epoch"]
+        await bob.join("lobby")
+        await say(ann, *"abcdef")
+        await gw.advance(1)
+        await bob.read_all()
+        bob.slow(0, buffer=0)
+        for _ in range(5):
+            await bob.send("room", "join", {"epoch": epoch, "seq": 2}, room="lobby")
+            await gw.settle()
+        bob.slow(None)
+        assert seqs(await heard(bob)) == [3, 4, 5, 6]

@@ -244,3 +244,19 @@ def test_a_message_larger_than_its_lane_takes_is_refused_and_reaches_nobody() ->
     bench.clock.end_turn()
     assert (pipe.written, other_pipe.written) == (b"#" + b"x" * 9, b"")
     assert bench.engine.unsent["acme", "chat", "interactive", "too_large"] == 3
+
+
+def test_a_flush_that_fails_and_never_should_loses_nobody_else() -> None:
+    bench = Bench()
+    (one, pipe), (two, other_pipe) = bench.session("1"), bench.session("2")
+
+    def fail(data: bytes) -> bool:
+        raise RuntimeError("a bug")
+
+    pipe.write = fail  # type: ignore[method-assign]
+    bench.engine.post(one, hot(b"a"))
+    bench.engine.post(two, hot(b"b"))
+    with pytest.raises(RuntimeError):
+        bench.clock.end_turn()
+    bench.clock.end_turn()
+    assert other_pipe.written == b"#b"

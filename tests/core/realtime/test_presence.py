@@ -78,3 +78,19 @@ def test_every_member_ends_up_with_the_true_list(
         assert not joined & view
         assert left <= view
         assert (view | joined) - left == set(present)
+
+
+def test_much_news_is_told_in_pages() -> None:
+    batch = PresenceBatch()
+    for n in range(7):
+        batch.enter(n, f"user:{n}")
+    for n in (20, 21, 22):
+        batch.exit(n)
+    pages = list(batch.news().pages(3))
+    assert [(len(page.joined), len(page.left)) for page in pages] == [
+        (3, 3),
+        (3, 0),
+        (1, 0),
+    ]
+    assert [row["n"] for page in pages for row in page.joined] == list(range(7))
+    assert list(PresenceBatch().news().pages(3)) == []

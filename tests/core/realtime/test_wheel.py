@@ -130,3 +130,20 @@ def test_a_deadline_that_is_over_keeps_nothing_alive(runs: bool) -> None:
     assert gone() is None
     # Whoever has it still may cancel it again.
     deadline.cancel()
+
+
+def test_what_fails_and_never_should_costs_the_others_a_tick() -> None:
+    clock, wheel = turning()
+    done: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    wheel.after(1, lambda: done.append("first"))
+    wheel.after(1, fail)
+    wheel.after(1, lambda: done.append("third"))
+    with pytest.raises(RuntimeError):
+        clock.advance(1.05)
+    assert done == ["first"]
+    clock.advance(0.2)
+    assert done == ["first", "third"]

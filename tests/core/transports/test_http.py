@@ -130,6 +130,7 @@ def test_its_repr_holds_no_ticket() -> None:
         pytest.param(head("A: b\rc"), 400, id="bare CR"),
         pytest.param(head("A: b", " folded"), 400, id="obs-fold"),
         pytest.param(head("A : b"), 400, id="space before colon"),
+        pytest.param(head(line="GET /?a\t=1 HTTP/1.1"), 400, id="tab in the target"),
         pytest.param(head("no colon"), 400, id="no colon"),
         pytest.param(head(": b"), 400, id="no name"),
         pytest.param(head("Host: other"), 400, id="two hosts"),

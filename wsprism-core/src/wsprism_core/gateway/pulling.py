@@ -7,7 +7,7 @@ from typing import Any
 
 from wsprism_core.actions import Push, PushFrame, Source
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS
-from wsprism_core.realtime.wire import Outgoing
+from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
 __all__ = ("ServiceSource",)
 
@@ -53,9 +53,33 @@ class ServiceSource:
         """Return what a session gets now, and whether there is more."""
         try:
             pushes, more = self._source.pull(reader, budget)
-            return [self._make(push) for push in pushes], more
+            return [_encoded(self._make(push), reader.wire) for push in pushes], more
         except STOPS_THE_PROCESS:
             raise
         except BaseException as error:
             self._failed(self._svc, error)
             return (), False
+
+
+class _Encoded(Outgoing):
+    """A message whose bytes are made already, on the wire of the one who gets it."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, form: Form) -> None:
+        message = form.message
+        super().__init__(message.lane, room=message.room, svc=message.svc)
+        self._data = form.data
+
+    def form(self, wire: Wire) -> Form:
+        """Return its bytes."""
+        return Form(self._data, self)
+
+
+def _encoded(message: Outgoing, wire: Wire) -> Outgoing:
+    """Encode here, where a failure is still its service's own.
+
+    Raises:
+        ValueError: Its data cannot be encoded.
+    """
+    return _Encoded(message.form(wire))

@@ -18,6 +18,7 @@ from wsprism_core.gateway.recovery import (
     judge,
     pulls,
 )
+from wsprism_core.policy.limits import TokenBucket
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.envelope import outbound
 from wsprism_core.protocol.errors import ProtocolError
@@ -35,6 +36,10 @@ __all__ = ("MEMBERS_IN_JOINED", "RoomDesk")
 
 #: How many members `sys.joined` lists; `room.members` pages through the rest.
 MEMBERS_IN_JOINED = 100
+#: How often a session may fetch `max_recover_messages`: at once, and a second.
+FETCHES_AT_ONCE, FETCHES_A_SECOND = 10, 1
+#: How many changes one `room.presence` tells.
+PRESENCE_PAGE = 250
 
 
 class RoomDesk:
@@ -80,6 +85,7 @@ class RoomDesk:
         self._presence_batch = presence_batch
         self._catalog = catalog
         self._recovery = recovery
+        self._fetched: dict[Session, TokenBucket] = {}
         self._presence_lane = delivery.lane("interactive")
 
     def ask_to_join(
@@ -136,6 +142,7 @@ class RoomDesk:
 
     def leave_all(self, session: Session) -> None:
         """Leave every room because the session ends; nothing is told to it."""
+        self._fetched.pop(session, None)
         for membership in list(session.memberships.values()):
             self._exit(membership)
 
@@ -198,7 +205,7 @@ class RoomDesk:
         }
         replay: Sequence[Pull] = ()
         if missed is not None:
-            refused = self._recovery_refused(room, missed)
+            refused = self._recovery_refused(session, room, missed)
             data["recovered"] = refused is None
             if refused is None:
                 replay = pulls(room, missed, self._catalog)
@@ -210,10 +217,24 @@ class RoomDesk:
         if replay:
             self._delivery.fetch_again(session, room, replay)
 
-    def _recovery_refused(self, room: Room, missed: Missed) -> Refused | None:
+    def _recovery_refused(
+        self, session: Session, room: Room, missed: Missed
+    ) -> Refused | None:
         if not self._catalog.recoverable_lanes:
             return Refused.NOT_RECOVERABLE
-        return judge(room.channel, missed, self._recovery)
+        refused = judge(room.channel, missed, self._recovery)
+        count = room.channel.seq - missed.seq
+        if refused is not None or not count:
+            return refused
+        # Whoever asks for the same again and again costs much for a few bytes.
+        now = self._clock.now()
+        budget = self._fetched.get(session)
+        if budget is None:
+            most = max(1, self._recovery.messages)
+            budget = self._fetched[session] = TokenBucket(
+                most * FETCHES_A_SECOND, most * FETCHES_AT_ONCE, now
+            )
+        return None if budget.take(now, count) else Refused.TOO_MANY
 
     # ---------------------------------------------------------------- presence
 
@@ -229,13 +250,12 @@ class RoomDesk:
         settled: list[Session] = []
         for membership in room.members():
             if membership.n in newcomers:
-                news = batch.news(newcomers[membership.n])
-                if news:
+                for news in batch.news(newcomers[membership.n]).pages(PRESENCE_PAGE):
                     message = self._presence_message(room, news.as_data())
                     self._delivery.post(membership.session, message)
             else:
                 settled.append(membership.session)
-        if news := batch.news():
+        for news in batch.news().pages(PRESENCE_PAGE):
             message = self._presence_message(room, news.as_data())
             self._delivery.post_each(settled, message)
 

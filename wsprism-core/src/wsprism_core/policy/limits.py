@@ -35,16 +35,16 @@ class TokenBucket:
         self._tokens = float(burst)
         self._at = now
 
-    def take(self, now: float) -> bool:
-        """Take a token; return whether there was one."""
+    def take(self, now: float, amount: float = 1.0) -> bool:
+        """Take a token, or several at once; return whether there were as many."""
         tokens = self._tokens
         if now > self._at:
             tokens = min(self.burst, tokens + (now - self._at) * self.rate)
             self._at = now
-        if tokens < 1.0:
+        if tokens < amount:
             self._tokens = tokens
             return False
-        self._tokens = tokens - 1.0
+        self._tokens = tokens - amount
         return True
 
     def retry_after(self) -> float:

@@ -80,13 +80,21 @@ class Pull:
         source: Whom to ask.
         key: A marker of the same source and key waits once only.
         room: The room that it concerns, so that nothing of it follows `left`.
+        recovers: Whether it stands for what was missed of its room.
     """
 
-    __slots__ = ("key", "lane", "room", "source")
+    __slots__ = ("key", "lane", "recovers", "room", "source")
 
     def __init__(
-        self, lane: int, source: Source, *, key: Hashable = None, room: object = None
+        self,
+        lane: int,
+        source: Source,
+        *,
+        key: Hashable = None,
+        room: object = None,
+        recovers: bool = False,
     ) -> None:
+        self.recovers = recovers
         self.lane = lane
         self.source = source
         self.key = key
@@ -503,7 +511,10 @@ class Backlog:
 def _is_recoverable(entry: Entry) -> bool:
     if isinstance(entry, Form):
         return entry.message.seq is not None
-    return isinstance(entry, Lost) and entry.from_seq is not None
+    if isinstance(entry, Pull):
+        # Who asks twice is answered once, from where it asked last.
+        return entry.recovers
+    return entry.from_seq is not None
 
 
 def _room_of(entry: Entry) -> object:

@@ -239,13 +239,24 @@ class DeliveryEngine:
         """Write what every marked session has waiting, and cut the slow consumers."""
         self._flush_due = False
         sharing, self._sharing = self._sharing, []
-        for audience in sharing:
-            if audience.sharing:
-                self._flush_audience(audience)
         dirty, self._dirty = self._dirty, []
-        for session in dirty:
-            if session.outbox.state is DIRTY:
-                self.flush_session(session)
+        sharing.reverse()
+        dirty.reverse()
+        try:
+            while sharing:
+                audience = sharing.pop()
+                if audience.sharing:
+                    self._flush_audience(audience)
+            while dirty:
+                session = dirty.pop()
+                if session.outbox.state is DIRTY:
+                    self.flush_session(session)
+        finally:
+            if sharing or dirty:
+                # Something failed that never should; the others are next.
+                self._sharing += sharing
+                self._dirty += dirty
+                self._schedule()
         # Cutting a session changes rooms, so no loop over members may be under way.
         overflowed, self._overflowed = self._overflowed, []
         for session in overflowed:

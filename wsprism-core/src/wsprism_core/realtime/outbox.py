@@ -203,6 +203,11 @@ class Outbox:
         """Forget what waits of a room and is about to be fetched again."""
         if self._backlog is not None:
             self._backlog.drop_room(room, recoverable=True)
+        self._pulls = [
+            (at, pull)
+            for at, pull in self._pulls
+            if not (pull.recovers and pull.room is room)
+        ]
 
     def drop_room(self, room: object) -> None:
         """Forget what waits of a room; its last words are said."""

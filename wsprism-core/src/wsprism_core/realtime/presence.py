@@ -21,6 +21,12 @@ class PresenceNews(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.joined or self.left)
 
+    def pages(self, size: int) -> Iterator[PresenceNews]:
+        """Yield it in parts of at most so many changes each; none where it is empty."""
+        for start in range(0, max(len(self.joined), len(self.left)), size):
+            end = start + size
+            yield PresenceNews(self.joined[start:end], self.left[start:end])
+
     def as_data(self) -> dict[str, Any]:
         """Return the `data` of `room.presence`."""
         return {"joined": self.joined, "left": self.left}

@@ -94,13 +94,28 @@ class Wheel:
     def _turn(self) -> None:
         self._timer = self._clock.after(self.tick, self._turn)
         self.ticks += 1
-        for deadline in list(self._slots[self.ticks % SLOTS]):
-            if deadline.slot is None:
-                # Another one of this tick has cancelled it.
-                continue
-            if deadline.rounds:
-                deadline.rounds -= 1
-            else:
-                work = deadline.work
-                deadline.cancel()
-                work()
+        due = list(self._slots[self.ticks % SLOTS])
+        due.reverse()
+        try:
+            while due:
+                deadline = due.pop()
+                if deadline.slot is None:
+                    # Another one of this tick has cancelled it.
+                    continue
+                if deadline.rounds:
+                    deadline.rounds -= 1
+                else:
+                    work = deadline.work
+                    deadline.cancel()
+                    work()
+        finally:
+            # Where one fails that never should, the others come at the next tick.
+            for late in due:
+                if late.slot is not None:
+                    self._put_off(late)
+
+    def _put_off(self, deadline: Deadline) -> None:
+        assert deadline.slot is not None
+        del deadline.slot[deadline]
+        deadline.slot = self._slots[(self.ticks + 1) % SLOTS]
+        deadline.slot[deadline] = None

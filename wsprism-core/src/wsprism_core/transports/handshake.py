@@ -25,6 +25,8 @@ __all__ = (
 )
 
 _MAX_NAME: Final = 256
+#: The longest list of extensions that is looked at.
+MAX_OFFERS_BYTES: Final = 1024
 #: The longest of each query field that is ours, in characters.
 _FIELDS: Final = {"tenant": _MAX_NAME, "ticket": 8 * 1024, "resume": _MAX_NAME}
 
@@ -79,6 +81,10 @@ def accept_handshake(parser: FrameParser, request: Request) -> bytes:
     Raises:
         Rejected: 400.
     """
+    offers = request.headers.get_all("Sec-WebSocket-Extensions")
+    if sum(map(len, offers)) > MAX_OFFERS_BYTES:
+        # To take it apart costs time in proportion, and nobody has that many.
+        raise Rejected(400, f"Sec-WebSocket-Extensions over {MAX_OFFERS_BYTES} bytes")
     try:
         return parser.accept_request(request)
     except InvalidHandshake as error:

@@ -144,6 +144,8 @@ def check_bounds(raw: bytes) -> None:
     if _ILLEGAL.search(raw):
         raise Rejected(400, "a request head with illegal characters")
     request_line, *fields = raw[: -len(_END)].split(b"\r\n")
+    if b"\t" in request_line:
+        raise Rejected(400, "a request line with illegal characters")
     if len(request_line) > MAX_LINE_BYTES:
         raise Rejected(414, f"a request line over {MAX_LINE_BYTES} bytes")
     if len(fields) > MAX_HEADERS:
