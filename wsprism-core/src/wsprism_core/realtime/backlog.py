@@ -363,7 +363,8 @@ class Backlog:
 
     def _credit_below(self, index: int, size: int) -> None:
         """Note bytes that went out above lanes that wait, and a floor that was used."""
-        if any(self._waiting[above].entries for above in range(index)):
+        # A source that had nothing to give has used none.
+        if size and any(self._waiting[above].entries for above in range(index)):
             self._credit[index] -= STARVATION_FLOOR
         for below in range(index + 1, len(self._waiting)):
             if self._waiting[below].entries:
