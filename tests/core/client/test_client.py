@@ -66,6 +66,17 @@ async def test_requests_events_and_frames(url: str, codec: str) -> None:
         assert left.data["left"] == [{"n": 2}]
 
 
+async def test_joining_from_where_one_was(url: str) -> None:
+    async with connect(url, ticket="dev") as client:
+        epoch = (await client.join("r1"))["data"]["epoch"]
+        again = (await client.join("r1", epoch=epoch, seq=0))["data"]
+        assert again["recovered"] is True
+        other = (await client.join("r1", epoch="another", seq=0))["data"]
+        assert (other["recovered"], other["reason"]) == (False, "epoch_changed")
+        with pytest.raises(ClientError, match=r"seq"):
+            await client.join("r1", epoch=epoch)
+
+
 async def test_a_refused_request(url: str) -> None:
     async with connect(url, ticket="dev") as client:
         with pytest.raises(ClientError) as caught:

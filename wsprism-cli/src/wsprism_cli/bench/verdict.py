@@ -9,8 +9,8 @@ from wsprism_cli.bench.results import Measured, PhaseResult, Result
 
 __all__ = ("duration", "judge", "size")
 
-#: A process that uses more of its core than this is at its end.
-FULL: Final = 0.9
+#: A load process that uses more of its core than this may be the limit.
+BUSY: Final = 0.8
 #: What else runs takes away no more than this, in cores, without being mentioned.
 OTHERS: Final = 0.25
 #: A load process that is later than this, at p99, tells in its percentiles of itself.
@@ -108,7 +108,8 @@ def _warnings(result: Result) -> Iterator[str]:
 
 def _limit(name: str, client: float, gateway: float | None) -> Iterator[str]:
     """Say so where the client, and not the gateway, used up its core."""
-    if client <= FULL or (gateway is not None and gateway > FULL):
+    # In a closed loop each waits for the other: the busier one is the limit.
+    if client <= BUSY or (gateway is not None and gateway >= client):
         return
     beside = "" if gateway is None else f", the gateway only {gateway:.0%}"
     yield (

@@ -187,13 +187,23 @@ class Client:
             raise _client_error(fields.get("data") or {})
         return fields
 
-    async def join(self, room: str) -> dict[str, Any]:
+    async def join(
+        self, room: str, *, epoch: str | None = None, seq: int | None = None
+    ) -> dict[str, Any]:
         """Join a room; return `sys.joined`.
+
+        Args:
+            room: Its name.
+            epoch: The epoch of the last message that one has of it; with `seq`. What
+                was missed since comes behind the answer, or its `data` says in
+                `reason` why not. A member fetches the range of a `sys.lost` so.
+            seq: The number of that message, 0 where one has none.
 
         Raises:
             ClientError: One may not, or a limit is reached.
         """
-        return await self.request("room", "join", room=room)
+        since = None if epoch is None else {"epoch": epoch, "seq": seq}
+        return await self.request("room", "join", since, room=room)
 
     async def leave(self, room: str) -> None:
         """Leave a room; nothing of it comes behind this.
