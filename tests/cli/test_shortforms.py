@@ -193,6 +193,7 @@ def test_examples_in_the_help_are_understood() -> None:
         "party.create",
         'chat.send msg="hi all" id=m1',
         'chat.history {"limit":2}',
+        'room.join@lobby {"epoch":"9a3c","seq":39}',
         "/hot 1 2 0x0aff",
     ]
     for example in examples:

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from wsprism_core import (
     Actions,
     Broadcast,
+    Delivery,
     Envelope,
     ErrorCode,
     Gateway,
@@ -22,6 +23,8 @@ from wsprism_core import (
     Opcode,
     Outbound,
     ProtocolError,
+    Pull,
+    Push,
     Reply,
     RoomRule,
     Service,
@@ -207,6 +210,43 @@ async def test_a_slow_reader_gets_the_newest_quote(
 # end test_slow
 
 
+# begin test_async
+class OraclePlugin:
+    """Answers when somebody else has."""
+
+    wsprism_api = 1
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+
+    @hookimpl
+    def register_services(self) -> Service:
+        return Service(
+            name="oracle",
+            inbound=(Inbound(name="ask"),),
+            outbound=(Outbound(name="says"),),
+        )
+
+    @hookimpl
+    async def on_message(self) -> Reply:
+        await self.ready.wait()
+        return Reply("says", "yes")
+
+
+async def test_the_oracle_takes_its_time(gateway: type[GatewayHarness]) -> None:
+    oracle = OraclePlugin()
+    async with gateway(oracle) as gw, gw.connect() as client:
+        ref = await client.send("oracle", "ask")
+        await gw.advance(60)
+        client.expect_nothing()
+        oracle.ready.set()
+        answer = await client.expect_reply(ref)
+        assert answer["data"] == "yes"
+
+
+# end test_async
+
+
 # begin newest
 class Preview(TypedDict):
     shape: str
@@ -293,6 +333,69 @@ async def test_the_newest_counts_in_the_canvas(gateway: type[GatewayHarness]) ->
             *(5, 6),
             *({"shape": shape, "x": x} for shape, x in (("a", 0), ("a", 3), ("b", 2))),
         ]
+
+
+# begin pull
+class Scores:
+    """The best three, and what each reader has."""
+
+    def __init__(self) -> None:
+        self.points: dict[str, int] = {}
+
+    def pull(self, session: Session, budget: int) -> tuple[list[Push], bool]:
+        best = sorted(self.points.values(), reverse=True)
+        mine = self.points.get(session.user, 0)
+        return [Push("rank", {"top": best[:3], "points": mine})], False
+
+
+SCORES = Service(
+    name="scores",
+    inbound=(Inbound(name="point", room=RoomRule.MEMBER),),
+    outbound=(Outbound(name="rank", delivery=Delivery.PULLED),),
+)
+
+
+class ScoresPlugin:
+    wsprism_api = 1
+
+    def __init__(self) -> None:
+        self.scores = Scores()
+
+    @hookimpl
+    def register_services(self) -> Service:
+        return SCORES
+
+    @hookimpl
+    def on_message(self, session: Session, message: Envelope) -> Pull:
+        points = self.scores.points
+        points[session.user] = points.get(session.user, 0) + 1
+        return Pull("rank", self.scores, room=message.room)
+
+
+# end pull
+
+
+async def test_each_reader_pulls_its_own_rank(gateway: type[GatewayHarness]) -> None:
+    async with (
+        gateway(ScoresPlugin) as gw,
+        gw.connect("ann") as ann,
+        gw.connect("bob") as bob,
+    ):
+        await ann.join("arena")
+        await bob.join("arena")
+        await gw.advance(1)
+        await ann.read_all()
+        await bob.read_all()
+        bob.slow(0, buffer=0)
+        for _ in range(9):
+            await ann.send("scores", "point")
+        asked = [one for one in await ann.read_all() if isinstance(one, dict)]
+        assert [one["data"]["points"] for one in asked] == list(range(1, 10))
+        bob.slow(None)
+        told = [one for one in await bob.read_all() if isinstance(one, dict)]
+        # The first was under way when the socket filled up; then one marker waited.
+        assert [one["data"]["top"] for one in told] == [[1], [9]]
+        assert told[-1]["data"]["points"] == 0
 
 
 # begin another service

@@ -378,6 +378,7 @@ def test_where_nobody_listens_it_exits_1() -> None:
     code, errors = invoke("echo", "--url", "ws://127.0.0.1:1")
     assert code == 1
     assert errors.splitlines()[-1].startswith("error: nothing answers on 127.0.0.1:1: ")
+    assert "starting the gateway" not in errors
 
 
 def test_the_load_keeps_away_from_the_gateways_core() -> None:

@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
-from wsprism_cli.bench.gateway import LaneCounts, configuration, target_of
+from wsprism_cli.bench.gateway import (
+    LaneCounts,
+    OwnGateway,
+    configuration,
+    target_of,
+)
 from wsprism_cli.bench.scenarios import SCENARIOS
 from wsprism_core.config import Config
 from wsprism_core.plugins import PluginSet
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -57,3 +68,25 @@ def test_counters_are_what_was_added() -> None:
     assert LaneCounts(5, 4, 3, 2).since(LaneCounts(1, 1, 1, 1)) == LaneCounts(
         4, 3, 2, 1
     )
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("", "it said nothing"),
+        ("a warning\nKilled\n\n", "Killed"),
+        ("error: old\nerror: no plugin is named x\n", "no plugin is named x"),
+        (
+            "warning: w\nerror: x.yaml is wrong:\n  a: 1\n  b: 2\nsys:1: Warning\n",
+            "x.yaml is wrong:\n  a: 1\n  b: 2",
+        ),
+    ],
+)
+def test_the_last_error_is_told_with_its_reasons(
+    tmp_path: Path, log: str, words: str
+) -> None:
+    path = tmp_path / "log"
+    path.write_text(log)
+    process = cast("Process", None)
+    target = target_of("ws://x", None, "dev")
+    assert OwnGateway(process, target, path).last_words() == words

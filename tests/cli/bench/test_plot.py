@@ -44,5 +44,6 @@ def test_without_matplotlib_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(PlotError, match=r"pip install 'wsprism-cli\[plot\]'"):
+    with pytest.raises(PlotError, match=r"pip install 'wsprism-cli\[plot\]'") as error:
         check(tmp_path / "x.svg")
+    assert "uv run --with matplotlib wsprism bench ... --plot" in str(error.value)

@@ -32,6 +32,8 @@ SVC.TYPE                a message without data      party.create
 SVC.TYPE KEY=VALUE ...  with names and values       chat.send msg="hi all" id=m1
 SVC.TYPE JSON           with any data               chat.history {"limit":2}
 SVC.TYPE@ROOM ...       for another room than the active one
+                        what was missed of a room:
+                        room.join@lobby {"epoch":"9a3c","seq":39}
 chat.send TEXT          short for msg=TEXT; so are party.invite USER,
                         party.accept PARTY and market.subscribe SYMBOL ...
 {...}                   a whole envelope, as it goes over the wire

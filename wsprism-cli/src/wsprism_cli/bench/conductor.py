@@ -161,7 +161,8 @@ class _Conductor:
 
     async def run(self) -> Result:
         """Do all of it, and fail as soon as something ends that should not."""
-        self._watch(self._progress)
+        if self._setting.target is None:
+            self._watch(self._progress)
         await self._start_gateway()
         work = asyncio.create_task(self._work())
         watched: list[asyncio.Task[Any]] = [work]

@@ -16,6 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -129,8 +130,8 @@ class OwnGateway:
     errors: Path
 
     def last_words(self) -> str:
-        """Return the end of its log."""
-        return _last_line(self.errors)
+        """Return the last error of its log."""
+        return _last_words(self.errors)
 
 
 @asynccontextmanager
@@ -233,15 +234,20 @@ async def _address(process: Process, errors: Path) -> str:
     except TimeoutError:
         raise LoadError(f"the gateway did not start in {START_TIMEOUT:.0f} s") from None
     await process.wait()
-    raise LoadError(f"the gateway did not start: {_last_line(errors)}")
+    raise LoadError(f"the gateway did not start: {_last_words(errors)}")
 
 
-def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    said = [line for line in lines if line.strip()]
-    # What Python says of itself is behind what the gateway said.
-    errors = [line for line in said if line.startswith("error: ")]
-    return (errors or said or ["it said nothing"])[-1].removeprefix("error: ")
+def _last_words(path: Path) -> str:
+    """Return the last error of a log, all of it; where there is none, its last line."""
+    log = path.read_text(encoding="utf-8", errors="replace")
+    said = [line for line in log.split("\n") if line.strip()]
+    for place in reversed(range(len(said))):
+        if said[place].startswith("error: "):
+            # Its reasons are indented; what Python says of itself is behind them.
+            last = said[place:]
+            more = takewhile(lambda line: line[0].isspace(), last[1:])
+            return "\n".join([last[0].removeprefix("error: "), *more])
+    return said[-1] if said else "it said nothing"
 
 
 def main() -> int:

@@ -36,7 +36,8 @@ def check(path: Path) -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise PlotError(
-            "a plot needs matplotlib: pip install 'wsprism-cli[plot]'"
+            "a plot needs matplotlib: pip install 'wsprism-cli[plot]', or in a checkout"
+            " uv run --with matplotlib wsprism bench ... --plot FILE"
         ) from None
 
 

@@ -25,8 +25,8 @@ class Delivery(StrEnum):
     LATEST = "latest"
     #: Waits in a ring; at the bound the oldest goes, and is counted.
     VOLATILE = "volatile"
-    #: Only a marker waits; what the reader gets is asked of a source when its socket
-    #: can take it. See `wsprism_core.Pull`.
+    #: Has only a marker that waits; what the reader gets is asked of a source when its
+    #: socket can take it. See `wsprism_core.Pull`.
     PULLED = "pulled"
 
 
