@@ -95,6 +95,25 @@ async def test_what_is_live_in_the_same_turn_does_not_come_between(
         ]
 
 
+async def test_who_asks_again_before_all_has_come_gets_it_from_there(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway("chat") as gw, gw.connect("ann") as ann:
+        epoch = (await ann.join("lobby"))["data"]["epoch"]
+        await say(ann, *("x" * 3_000 for _ in range(30)))
+        await ann.read_all()
+        ann.slow(0, buffer=1_000)
+        for seq in (2, 20):
+            data = {"epoch": epoch, "seq": seq}
+            await ann.send("room", "join", data, room="lobby")
+        ann.slow(None)
+        got = await heard(ann)
+        answers = [at for at, one in enumerate(got) if one["type"] == "joined"]
+        assert len(answers) == 2
+        assert seqs(got[: answers[1]]) == list(range(3, 3 + answers[1] - 1))
+        assert seqs(got[answers[1] :]) == list(range(21, 31))
+
+
 async def test_what_was_missed_follows_the_answer_and_then_what_is_live(
     gateway: type[GatewayHarness],
 ) -> None:

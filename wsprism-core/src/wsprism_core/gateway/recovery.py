@@ -93,7 +93,7 @@ def pulls(room: Room, missed: Missed, catalog: Catalog) -> Sequence[Pull]:
     What is live waits behind them, and nothing is in two of them.
     """
     return [
-        Pull(lane, _Replay(room, lane, missed.seq, catalog), room=room)
+        Pull(lane, _Replay(room, lane, missed.seq, catalog), room=room, replay=True)
         for lane in catalog.recoverable_lanes
     ]
 

@@ -80,17 +80,26 @@ class Pull:
         source: Whom to ask.
         key: A marker of the same source and key waits once only.
         room: The room that it concerns, so that nothing of it follows `left`.
+        replay: Whether it brings what the room has kept; whoever asks for that again
+            wants it no more.
     """
 
-    __slots__ = ("key", "lane", "room", "source")
+    __slots__ = ("key", "lane", "replay", "room", "source")
 
     def __init__(
-        self, lane: int, source: Source, *, key: Hashable = None, room: object = None
+        self,
+        lane: int,
+        source: Source,
+        *,
+        key: Hashable = None,
+        room: object = None,
+        replay: bool = False,
     ) -> None:
         self.lane = lane
         self.source = source
         self.key = key
         self.room = room
+        self.replay = replay
 
     def is_like(self, other: Pull) -> bool:
         """Whether one of the two is enough."""
@@ -504,7 +513,7 @@ class Backlog:
 def _is_recoverable(entry: Entry) -> bool:
     if isinstance(entry, Form):
         return entry.message.seq is not None
-    return isinstance(entry, Lost) and entry.from_seq is not None
+    return entry.replay if isinstance(entry, Pull) else entry.from_seq is not None
 
 
 def _room_of(entry: Entry) -> object:
