@@ -127,6 +127,7 @@ class _Replay:
             if first > self._after + 1:
                 # It was whole when it was promised, and history has moved on since.
                 found.append(self._gone(self._after + 1, min(first - 1, self._head)))
+                size += _ENVELOPE_BYTES
                 self._after = min(first - 1, self._head)
                 continue
             for message in held:
