@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsprism_core.gateway.recovery import Missed, RecoveryBounds, Refused, judge
+from wsprism_core.gateway.recovery import Missed, RecoveryBounds, Refused, judge, pulls
 from wsprism_core.protocol.codecs import JSON
 from wsprism_core.protocol.envelope import inbound
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
@@ -54,6 +55,26 @@ def test_all_of_it_or_a_reason(
     missed: Missed, held: Any, bounds: RecoveryBounds, refused: Refused | None
 ) -> None:
     assert judge(held, missed, bounds) is refused
+
+
+def test_a_range_that_is_told_counts_for_the_budget() -> None:
+    class Moved(Held):
+        def history(self, **which: Any) -> list[dict[str, Any]]:
+            about = {"svc": "chat", "type": "msg", "ts": 1}
+            return [about | one for one in super().history(**which)]
+
+    room: Any = SimpleNamespace(name="lobby", channel=Moved(6, 10))
+    catalog: Any = SimpleNamespace(
+        recoverable_lanes=(3,),
+        lane_names=("", "", "", "interactive"),
+        type=lambda svc, type: SimpleNamespace(lane=3),
+    )
+    (pull,) = pulls(room, Missed("e", 2), catalog)
+    (told,), more = pull.pull(None, 100)
+    assert told.envelope is not None
+    assert told.envelope["data"]["to_seq"] == 5
+    (first,), more = pull.pull(None, 100)
+    assert (first.seq, more) == (6, True)
 
 
 async def say(client: ScriptedClient, *texts: str) -> None:
