@@ -40,9 +40,20 @@ class Posted:
         slot: What the newest of a key replaces its elder by.
         room: The room object that it belongs to.
         seq: The room's number.
+        replay: Whether it is a marker of what the room has kept.
     """
 
-    __slots__ = ("_facts", "data", "delivery", "lane", "room", "seq", "slot", "svc")
+    __slots__ = (
+        "_facts",
+        "data",
+        "delivery",
+        "lane",
+        "replay",
+        "room",
+        "seq",
+        "slot",
+        "svc",
+    )
 
     def __init__(self, data: bytes, form: Form | None = None) -> None:
         self.data = data
@@ -53,6 +64,7 @@ class Posted:
         self.svc = "sys"
         self.room: object = None
         self.seq: int | None = None
+        self.replay = False
         if form is not None:
             message = form.message
             self.lane = message.lane
@@ -90,6 +102,7 @@ class Marker(Posted):
         self.lane = pull.lane
         self.room = pull.room
         self.slot = (pull.source, pull.key)
+        self.replay = pull.replay
         self._told = told
 
     def __repr__(self) -> str:
@@ -225,7 +238,8 @@ class Ledger:
             kept = [
                 cell
                 for cell in queue
-                if cell[0].room is not room or cell[0].seq is None
+                if cell[0].room is not room
+                or not (cell[0].seq is not None or cell[0].replay)
             ]
             self._tallies[lane].discarded += len(queue) - len(kept)
             self.pending[lane] = deque(kept)

@@ -127,7 +127,9 @@ class TappedEngine(DeliveryEngine):
             link = session.link
             assert isinstance(link, SimulatedLink)
             source = _TappedSource(pull)
-            pull = Pull(pull.lane, source, key=pull.key, room=pull.room)
+            pull = Pull(
+                pull.lane, source, key=pull.key, room=pull.room, replay=pull.replay
+            )
             link.ledger.marked(Marker(pull, type(source.inner).__name__))
             link.touch()
         super().pull(session, pull)

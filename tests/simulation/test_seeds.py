@@ -16,13 +16,13 @@ from simulation.world import Failure, Outcome, Plan, simulate
 
 TESTS: Final = Path(__file__).parents[1]
 #: Those of every check, in batches; `poe simulate` has many more.
-BATCHES: Final = tuple(range(first, first + 8) for first in range(0, 24, 8))
+BATCHES: Final = tuple(range(first, first + 6) for first in range(0, 24, 6))
 #: How they are run again.
-SIZE: Final = ("--sessions", "30", "--steps", "250")
+SIZE: Final = ("--sessions", "24", "--steps", "200")
 
 
 def outcome_of(seed: int) -> Outcome:
-    return simulate(Plan(seed, sessions=30, steps=250))
+    return simulate(Plan(seed, sessions=24, steps=200))
 
 
 @pytest.mark.parametrize("seeds", BATCHES, ids=str)
@@ -37,16 +37,16 @@ def test_everything_holds_and_everything_happens(seeds: range) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
-    assert outcome_of(3).transcript == outcome_of(3).transcript
-    assert outcome_of(3).transcript != outcome_of(4).transcript
+    assert outcome_of(5).transcript == outcome_of(5).transcript
+    assert outcome_of(5).transcript != outcome_of(6).transcript
 
 
 def test_it_gives_the_same_bytes_in_another_process() -> None:
     # Strings hash to other numbers there, so nothing may hang on the order of a set.
-    line = [sys.executable, "-m", "simulation", "--seed", "3", *SIZE]
+    line = [sys.executable, "-m", "simulation", "--seed", "5", *SIZE]
     run = subprocess.run(line, cwd=TESTS, capture_output=True, text=True, timeout=50)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert f"transcript {outcome_of(3).transcript}" in run.stdout
+    assert f"transcript {outcome_of(5).transcript}" in run.stdout
 
 
 def test_a_failure_names_all_that_runs_it_again() -> None:
@@ -79,7 +79,7 @@ def test_the_command_runs_a_failing_seed_again(tmp_path: Path) -> None:
     )
     assert run.returncode == 1
     assert "fifo: " in run.stdout
-    assert "--seed 0 --sessions 30 --steps 250" in run.stdout
+    assert "--seed 0 --sessions 24 --steps 200" in run.stdout
     step = re.search(r"seed 0, step (\d+):", run.stdout)
     assert step is not None
     assert re.search(rf"^ +{step[1]} +\d+\.\d+s  c\d+ ", run.stdout, re.MULTILINE)

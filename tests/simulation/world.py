@@ -220,16 +220,16 @@ class World:
             self._clock.settle()
             self._check_turn()
 
-    def _pass(self, seconds: float) -> None:
-        """Let time pass: timers run, and slow clients read."""
+    def _pass(self, seconds: float, tick: float = TICK) -> None:
+        """Let time pass: timers run, and slow clients read at every tick."""
         self._turn()
         left = seconds
         while left > 0:
             before = left
-            left = self._clock.step(min(left, TICK)) + max(0.0, left - TICK)
+            left = self._clock.step(min(left, tick)) + max(0.0, left - tick)
             self._since_tick += before - left
             self._turn()
-            if self._since_tick >= TICK:
+            if self._since_tick >= tick:
                 self._check_deadlines()
                 passed, self._since_tick = self._since_tick, 0.0
                 waiting = [one for one in self._links if one.rate and one.pipe.waiting]
@@ -260,7 +260,7 @@ class World:
                 self._traffic.speed_up(client)
         self._pass(0.5)
         # Those that hang are found out by then.
-        self._pass(20.0)
+        self._pass(20.0, tick=1.0)
         self._check()
         silenced = self._gateway.metrics.errors_silenced
         for client in self._clients:

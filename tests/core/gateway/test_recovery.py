@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsprism_core.gateway.recovery import Missed, RecoveryBounds, Refused, judge
+from wsprism_core.gateway.recovery import Missed, RecoveryBounds, Refused, judge, pulls
 from wsprism_core.protocol.codecs import JSON
 from wsprism_core.protocol.envelope import inbound
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
@@ -56,6 +57,26 @@ def test_all_of_it_or_a_reason(
     assert judge(held, missed, bounds) is refused
 
 
+def test_a_range_that_is_told_counts_for_the_budget() -> None:
+    class Moved(Held):
+        def history(self, **which: Any) -> list[dict[str, Any]]:
+            about = {"svc": "chat", "type": "msg", "ts": 1}
+            return [about | one for one in super().history(**which)]
+
+    room: Any = SimpleNamespace(name="lobby", channel=Moved(6, 10))
+    catalog: Any = SimpleNamespace(
+        recoverable_lanes=(3,),
+        lane_names=("", "", "", "interactive"),
+        type=lambda svc, type: SimpleNamespace(lane=3),
+    )
+    (pull,) = pulls(room, Missed("e", 2), catalog)
+    (told,), more = pull.pull(None, 100)
+    assert told.envelope is not None
+    assert told.envelope["data"]["to_seq"] == 5
+    (first,), more = pull.pull(None, 100)
+    assert (first.seq, more) == (6, True)
+
+
 async def say(client: ScriptedClient, *texts: str) -> None:
     for text in texts:
         await client.send("chat", "send", {"msg": text}, room="lobby")
@@ -93,6 +114,25 @@ async def test_what_is_live_in_the_same_turn_does_not_come_between(
             ("msg", 3),
             ("msg", 4),
         ]
+
+
+async def test_who_asks_again_before_all_has_come_gets_it_from_there(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway("chat") as gw, gw.connect("ann") as ann:
+        epoch = (await ann.join("lobby"))["data"]["epoch"]
+        await say(ann, *("x" * 3_000 for _ in range(30)))
+        await ann.read_all()
+        ann.slow(0, buffer=1_000)
+        for seq in (2, 20):
+            data = {"epoch": epoch, "seq": seq}
+            await ann.send("room", "join", data, room="lobby")
+        ann.slow(None)
+        got = await heard(ann)
+        answers = [at for at, one in enumerate(got) if one["type"] == "joined"]
+        assert len(answers) == 2
+        assert seqs(got[: answers[1]]) == list(range(3, 3 + answers[1] - 1))
+        assert seqs(got[answers[1] :]) == list(range(21, 31))
 
 
 async def test_what_was_missed_follows_the_answer_and_then_what_is_live(

@@ -207,6 +207,16 @@ def test_a_floor_is_paid_when_its_message_goes_and_not_before() -> None:
     assert place <= STARVATION_FLOOR // 1_024 + 1
 
 
+def test_a_marker_with_nothing_behind_it_uses_no_floor() -> None:
+    bench = Bench(max_messages=10_000, max_bytes=10_000_000)
+    for n in range(200):
+        bench.backlog.add(form(b"%03d" % n + b"r" * 1_020, "realtime"))
+    bench.backlog.add_pull(Pull(lane("bulk"), Scripted()))
+    bench.backlog.add(form(b"bulk", "bulk"))
+    place = bench.sent().index("bulk")
+    assert place <= STARVATION_FLOOR // 1_024 + 1
+
+
 def test_a_lane_saves_up_no_floor_while_nothing_of_it_waits() -> None:
     bench = Bench(max_messages=10_000, max_bytes=10_000_000)
     for _ in range(300):

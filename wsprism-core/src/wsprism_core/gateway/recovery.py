@@ -93,7 +93,7 @@ def pulls(room: Room, missed: Missed, catalog: Catalog) -> Sequence[Pull]:
     What is live waits behind them, and nothing is in two of them.
     """
     return [
-        Pull(lane, _Replay(room, lane, missed.seq, catalog), room=room, recovers=True)
+        Pull(lane, _Replay(room, lane, missed.seq, catalog), room=room, replay=True)
         for lane in catalog.recoverable_lanes
     ]
 
@@ -127,6 +127,7 @@ class _Replay:
             if first > self._after + 1:
                 # It was whole when it was promised, and history has moved on since.
                 found.append(self._gone(self._after + 1, min(first - 1, self._head)))
+                size += _ENVELOPE_BYTES
                 self._after = min(first - 1, self._head)
                 continue
             for message in held:

@@ -80,10 +80,11 @@ class Pull:
         source: Whom to ask.
         key: A marker of the same source and key waits once only.
         room: The room that it concerns, so that nothing of it follows `left`.
-        recovers: Whether it stands for what was missed of its room.
+        replay: Whether it brings what the room has kept; whoever asks for that again
+            wants it no more.
     """
 
-    __slots__ = ("key", "lane", "recovers", "room", "source")
+    __slots__ = ("key", "lane", "replay", "room", "source")
 
     def __init__(
         self,
@@ -92,13 +93,13 @@ class Pull:
         *,
         key: Hashable = None,
         room: object = None,
-        recovers: bool = False,
+        replay: bool = False,
     ) -> None:
-        self.recovers = recovers
         self.lane = lane
         self.source = source
         self.key = key
         self.room = room
+        self.replay = replay
 
     def is_like(self, other: Pull) -> bool:
         """Whether one of the two is enough."""
@@ -371,7 +372,8 @@ class Backlog:
 
     def _credit_below(self, index: int, size: int) -> None:
         """Note bytes that went out above lanes that wait, and a floor that was used."""
-        if any(self._waiting[above].entries for above in range(index)):
+        # A source that had nothing to give has used none.
+        if size and any(self._waiting[above].entries for above in range(index)):
             self._credit[index] -= STARVATION_FLOOR
         for below in range(index + 1, len(self._waiting)):
             if self._waiting[below].entries:
@@ -511,10 +513,7 @@ class Backlog:
 def _is_recoverable(entry: Entry) -> bool:
     if isinstance(entry, Form):
         return entry.message.seq is not None
-    if isinstance(entry, Pull):
-        # Who asks twice is answered once, from where it asked last.
-        return entry.recovers
-    return entry.from_seq is not None
+    return entry.replay if isinstance(entry, Pull) else entry.from_seq is not None
 
 
 def _room_of(entry: Entry) -> object:

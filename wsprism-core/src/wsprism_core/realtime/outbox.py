@@ -206,7 +206,7 @@ class Outbox:
         self._pulls = [
             (at, pull)
             for at, pull in self._pulls
-            if not (pull.recovers and pull.room is room)
+            if not (pull.replay and pull.room is room)
         ]
 
     def drop_room(self, room: object) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from websockets.http11 import Request
 
 __all__ = (
+    "MAX_OFFERS_BYTES",
     "accept_handshake",
     "check_upgrade",
     "connect_request",
