@@ -17,6 +17,7 @@ from wsprism_core import (
     Push,
     Reply,
 )
+from wsprism_core.protocol.codecs import MSGPACK
 from wsprism_core.testing import GatewayHarness, ScriptedClient
 
 
@@ -288,9 +289,9 @@ async def test_answers_ride_the_lane_of_what_they_answer(
 async def test_an_answer_of_the_core_that_comes_out_too_large(
     gateway: type[GatewayHarness],
 ) -> None:
-    async with gateway() as gw, gw.connect(codec="msgpack") as dev:
-        # Escaped as JSON it is six times as long.
-        await dev.send("sys", "ping", {"client_ts": "\x00" * 60_000})
-        await dev.send("sys", "ping", {"client_ts": "x" * 65_400})
+    async with gateway() as gw, gw.connect() as dev:
+        # As JSON, in which it is answered, it is six times as long.
+        ping = {"svc": "sys", "type": "ping", "data": {"client_ts": "\x00" * 30_000}}
+        await dev.send_binary(MSGPACK.encode(ping))
         await dev.expect_error("PAYLOAD_TOO_LARGE")
         await dev.request("sys", "ping", {"client_ts": 1})
