@@ -39,7 +39,7 @@ MEMBERS_IN_JOINED = 100
 #: How often a session may fetch `max_recover_messages`: at once, and a second.
 FETCHES_AT_ONCE, FETCHES_A_SECOND = 10, 1
 #: How many changes one `room.presence` tells.
-PRESENCE_PAGE = 250
+PRESENCE_PAGE = 128
 
 
 class RoomDesk:
@@ -242,9 +242,15 @@ class RoomDesk:
         if not room.presence_due:
             room.presence_due = True
             self._clock.after(self._presence_batch, lambda: self._tell_presence(room))
+        elif room.presence.changes == PRESENCE_PAGE:
+            # What newcomers of one batch are told of each other grows as its square.
+            self._clock.after(0, lambda: self._tell_presence(room))
 
     def _tell_presence(self, room: Room) -> None:
         room.presence_due = False
+        if not room.presence:
+            # It was told before its time, for there was so much of it.
+            return
         batch, room.presence = room.presence, PresenceBatch()
         newcomers = dict(batch.newcomers())
         settled: list[Session] = []
@@ -253,6 +259,9 @@ class RoomDesk:
                 for news in batch.news(newcomers[membership.n]).pages(PRESENCE_PAGE):
                     message = self._presence_message(room, news.as_data())
                     self._delivery.post(membership.session, message)
+                # Each is told something else: a thousand of them at once would hold
+                # tens of megabytes until the end of the turn.
+                self._delivery.send_now(membership.session)
             else:
                 settled.append(membership.session)
         for news in batch.news().pages(PRESENCE_PAGE):

@@ -53,6 +53,11 @@ class PresenceBatch:
     def __bool__(self) -> bool:
         return self._order > 0
 
+    @property
+    def changes(self) -> int:
+        """How many there are."""
+        return self._order
+
     def enter(self, n: int, user: str) -> None:
         """Note a new member."""
         self._joined[n] = (self._order, user)
