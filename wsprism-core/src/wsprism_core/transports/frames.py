@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from websockets.exceptions import NegotiationError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
 from wsprism_core.protocol.codecs import CODECS
@@ -185,6 +185,10 @@ class FrameParser(ServerProtocol):
         """
         accept, extensions, subprotocol = self.process_request(request)
         self.state = _OPEN
+        # The generator that read the request would keep it for as long as it lives.
+        self.parser.close()
+        self.parser = Protocol.parse(self)
+        next(self.parser)
         lines = [_SWITCHING, "Sec-WebSocket-Accept: ", accept]
         if extensions is not None:
             lines += ["\r\nSec-WebSocket-Extensions: ", extensions]
