@@ -40,8 +40,8 @@ PING: Final = Opcode.PING
 PONG: Final = Opcode.PONG
 CLOSE: Final = Opcode.CLOSE
 OPEN: Final = State.OPEN
-#: Whole messages of one connection that are taken in one turn of the event loop. With
-#: eight connections that flood, others wait some milliseconds and not a hundred.
+#: Whole messages of one connection that are taken in one turn of the event loop: so
+#: many others wait for, and not for all that one read brought.
 MESSAGES_PER_TURN: Final = 8
 #: The largest size that a frame of medium length can tell.
 MAX_MEDIUM: Final = 65_535
