@@ -20,7 +20,7 @@ from support.command_line import environment
 from support.fault_proxy import FaultProxy
 from support.gateway_process import PATIENT, GatewayProcess, Gateways
 from support.listener import Listener
-from support.oracle import FULL, SLACK, Row
+from support.oracle import FULL, MANY, SLACK, Row
 from support.peers import END
 
 PING, PONG = 0.4, 0.4
@@ -174,7 +174,7 @@ async def test_f10_resets(gateways: Gateways) -> None:
     count = 2_000 if FULL else 100
     # The first time is a rehearsal, for the memory's sake.
     await reset_many(gateway, count)
-    async with Row(gateway, closes={1006: count}) as row:
+    async with Row(gateway, closes={1006: count}, fast_enough=MANY) as row:
         await reset_many(gateway, count)
     sids = [e["sid"] for e in row.entries if e["event"] == "session_closed"]
     assert len(set(sids)) == count

@@ -13,7 +13,7 @@ import pytest
 from support.fault_proxy import FaultProxy
 from support.gateway_process import BURST, PATIENT, RATE, GatewayProcess, Gateways
 from support.listener import Listener
-from support.oracle import FAST_ENOUGH, FULL, MIB, SLACK, Row
+from support.oracle import FAST_ENOUGH, FULL, MANY, MIB, SLACK, Row
 from support.peers import WebSocketPeer, handshake
 from support.pure import ManualClock
 from wsprism_core.policy.limits import HandshakeLimiter, TokenBucket
@@ -22,9 +22,6 @@ from wsprism_core.realtime.lanes import DEFAULT_LANES
 
 WRITE_TIMEOUT = 1.0
 HASTY = {"gateway": {"writer_send_timeout_ms": round(1000 * WRITE_TIMEOUT)}}
-
-#: Round trips beside thousands of rooms or sessions that come and go, in milliseconds.
-MANY = 500.0
 
 LANES = {lane.name: lane for lane in DEFAULT_LANES}
 
@@ -80,6 +77,7 @@ async def test_q1_a_reader_that_stops(gateways: Gateways) -> None:
 
         await stalled.send("text", b'{"svc":"room","type":"join","room":"hall"}')
         assert b'"joined"' in (await stalled.frame()).payload
+        ages: list[float] = []
         saying = asyncio.ensure_future(say(sender, "hall", count, 1_000))
         while not saying.done():
             seen = await asyncio.to_thread(gateway.look)
@@ -87,8 +85,13 @@ async def test_q1_a_reader_that_stops(gateways: Gateways) -> None:
                 assert messages <= LANES[lane].max_messages
                 assert size <= LANES[lane].max_bytes
             await asyncio.wait([saying], timeout=0.2)
-        await reader.until("chat.msg", count)
-        assert percentile_99(delays(reader)) <= max(2 * usual, FAST_ENOUGH)
+            # What a test piles up, its collector walks.
+            ages += delays(reader)
+            reader.take()
+            sender.take()
+        await reader.until("chat.msg", count - len(ages))
+        ages += delays(reader)
+        assert percentile_99(ages) <= max(2 * usual, FAST_ENOUGH)
         assert row.peak_growth < 8 * MIB
 
         # What it was not sent, it is told of, where it would have stood.
@@ -153,8 +156,8 @@ async def test_q2_a_reader_that_is_never_silent(gateways: Gateways) -> None:
         Row(gateway, closes={4001: 1, 1000: 1}) as row,
         FaultProxy(gateway.port) as proxy,
         Listener(await row.connect("sender")) as sender,
-        Listener(await row.connect("slow", port=proxy.port)),
     ):
+        await row.connect("slow", port=proxy.port)
         proxy.down.bytes_per_second = 500
         flood = {"user": "user:slow", "counts": {"bulk": 200}, "size": 5_000}
         await sender.send("probe", "flood", flood)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -338,17 +339,20 @@ class GatewayProcess:
 
         def listens() -> bool:
             assert self._process.poll() is None, self._log.read_text(encoding="utf-8")
-            return len(self._addresses()) == 2
+            return {"ws", "tcp"} <= self._ports().keys()
 
         assert until_blocking(listens), self._log.read_text(encoding="utf-8")
-        websocket, tcp = (
-            int(address.rpartition(":")[2]) for address in self._addresses()
-        )
-        self.port, self.tcp_port = websocket, tcp
+        ports = self._ports()
+        self.port, self.tcp_port = ports["ws"], ports["tcp"]
 
-    def _addresses(self) -> list[str]:
-        entries = self.logged()
-        return [one["address"] for one in entries if one["event"] == "listening"]
+    def _ports(self) -> dict[str, int]:
+        """Return where it listens, by the scheme."""
+        addresses = [
+            urlsplit(entry["address"])
+            for entry in self.logged()
+            if entry["event"] == "listening"
+        ]
+        return {one.scheme: one.port for one in addresses if one.port is not None}
 
     def _start_canary(self) -> subprocess.Popen[str]:
         arguments = str(self.port), self.target("canary", "other")

@@ -18,13 +18,15 @@ from support.gateway_process import TICKET, Echoes, GatewayProcess, Look
 from support.peers import StreamPeer, WebSocketPeer
 from support.waiting import until
 
-__all__ = ("FAST_ENOUGH", "FULL", "MIB", "SECRET", "SLACK", "Row")
+__all__ = ("FAST_ENOUGH", "FULL", "MANY", "MIB", "SECRET", "SLACK", "Row")
 
 PeerT = TypeVar("PeerT", bound=StreamPeer)
 
 MIB: Final = 1024 * 1024
 #: Whether full sizes are wanted (`poe faults`), on a machine that does nothing else.
 FULL: Final = os.environ.get("WSPRISM_FAULTS") == "1"
+#: The same beside thousands of rooms or sessions that come and go.
+MANY: Final = 100.0 if FULL else 500.0
 #: Seconds that a busy machine may add to a stated time.
 SLACK: Final = 0.5 if FULL else 3.0
 #: What tests put into payloads, so that it is found where it should not be.
