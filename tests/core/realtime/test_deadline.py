@@ -17,11 +17,13 @@ class Stage:
         self.clock = VirtualClock()
         self.wheel = Wheel(self.clock, 0.1)
         self.wheel.start()
-        self.deadline = WriteDeadline(
-            self.wheel, silence=silence, bytes_per_s=bytes_per_s
-        )
         self.missed: list[Session] = []
-        self.deadline.missed = self.missed.append
+        self.deadline = WriteDeadline(
+            self.wheel,
+            silence=silence,
+            bytes_per_s=bytes_per_s,
+            missed=self.missed.append,
+        )
         self.session = new_session(pipe=Pipe())
         self.deadline.watch(self.session)
 

@@ -130,6 +130,7 @@ class Gateway:
                 self._wheel,
                 silence=settings.writer_send_timeout_ms / 1000,
                 bytes_per_s=settings.min_write_bytes_per_s,
+                missed=self._slow_consumer,
             ),
         )
         self._backplane = backplane or MemoryBackplane(

@@ -45,18 +45,25 @@ class WriteDeadline:
         wheel: Counts the time; it stands still while the event loop is blocked.
         silence: Seconds in which a transport must take something; 0 is forever.
         bytes_per_s: What it must take at least, over ten seconds; 0 is nothing.
+        missed: Called with a slow consumer; it ends the session.
     """
 
-    def __init__(self, wheel: Wheel, *, silence: float, bytes_per_s: int) -> None:
+    def __init__(
+        self,
+        wheel: Wheel,
+        *,
+        silence: float,
+        bytes_per_s: int,
+        missed: Callable[[Session], None],
+    ) -> None:
         self._wheel = wheel
+        self._missed = missed
         self._silence = silence
         self._bytes = bytes_per_s * RATE_SECONDS
         shorter = min(silence, RATE_SECONDS) if silence else RATE_SECONDS
         self._pause = shorter / LOOKS
         self._watched: dict[Session, _Watch] = {}
         self._next: Deadline | None = None
-        #: Called with a slow consumer; it ends the session. Set by the engine.
-        self.missed: Callable[[Session], None]
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -81,7 +88,7 @@ class WriteDeadline:
         ]
         for session in late:
             self.forget(session)
-            self.missed(session)
+            self._missed(session)
         more = bool(self._watched)
         self._next = self._wheel.after(self._pause, self._look) if more else None
 

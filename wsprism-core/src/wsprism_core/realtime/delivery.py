@@ -59,8 +59,7 @@ class DeliveryEngine:
         clock: When a turn ends.
         lanes: The gateway's lanes, in order.
         slow_consumer: Called at the end of the turn with each session whose reliable
-            messages exceeded a bound, and with who misses the write deadline; it
-            closes the session.
+            messages exceeded a bound; it closes the session.
         writes: The write deadline; None is none.
     """
 
@@ -73,8 +72,6 @@ class DeliveryEngine:
     ) -> None:
         self._clock = clock
         self._writes = writes
-        if writes is not None:
-            writes.missed = slow_consumer
         self.lanes = lanes
         self._largest = tuple(lane.max_message_bytes for lane in lanes)
         self.counters = tuple(LaneCounters() for _ in lanes)
