@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Door",)
 
-#: What the usual handshake begins with; it is read by the WebSocket parser alone.
-_HANDSHAKE: Final = f"GET {WEBSOCKET_PATH}".encode()
+#: What a handshake begins with; it is read by the WebSocket parser alone.
+_HANDSHAKE: Final = tuple(f"GET {WEBSOCKET_PATH}{end}".encode() for end in " ?")
 
 
 class Door(HttpDoor):
@@ -92,9 +92,6 @@ class Door(HttpDoor):
         Raises:
             Rejected: It is not asked.
         """
-        if head.path != WEBSOCKET_PATH:
-            self._answer(self._plain(head), head.method)
-            return False
         host, address = self._home.host, self.address
         refusal = host.greet(self._home.name, address)
         if refusal is None:
