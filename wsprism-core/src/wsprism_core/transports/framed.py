@@ -11,6 +11,7 @@ from wsprism_core.protocol.layout import CloseCode, FrameKind
 from wsprism_core.realtime.wire import Wire
 from wsprism_core.transports.bounds import MAX_CONTROL_PAYLOAD
 from wsprism_core.transports.port import Receiver
+from wsprism_core.transports.reassembly import is_utf8
 
 __all__ = ("TCP_FRAMING", "TCP_WIRES", "TcpFraming", "read_frames", "take_message")
 
@@ -77,8 +78,8 @@ def take_message(receiver: Receiver, kind: FrameKind, payload: bytes) -> None:
     if kind is FrameKind.BINARY:
         receiver.binary(payload)
     elif kind is FrameKind.TEXT:
-        if not payload.isascii():
-            _check_utf8(payload)
+        if not payload.isascii() and not is_utf8(payload):
+            raise FramingError(CloseCode.INVALID_DATA, "text that is no UTF-8")
         receiver.text(payload)
     elif len(payload) > MAX_CONTROL_PAYLOAD:
         raise FramingError(
@@ -90,10 +91,3 @@ def take_message(receiver: Receiver, kind: FrameKind, payload: bytes) -> None:
     else:
         receiver.heard()
         receiver.control(TCP_FRAMING.pong(payload))
-
-
-def _check_utf8(payload: bytes) -> None:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        raise FramingError(CloseCode.INVALID_DATA, "text that is no UTF-8") from None
