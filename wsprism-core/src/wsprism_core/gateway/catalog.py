@@ -35,6 +35,12 @@ class Catalog:
     Args:
         services: Their manifests, checked already.
         lanes: The gateway's lanes, in order.
+
+    Attributes:
+        lane_index: Each lane's place in that order, by name.
+        lane_names: Their names, in that order.
+        recoverable_lanes: The lanes that recoverable types ride; none where no room is
+            recoverable.
     """
 
     def __init__(self, services: Iterable[Service], lanes: tuple[Lane, ...]) -> None:
@@ -85,11 +91,8 @@ class Catalog:
                     self._pulled[service.svc_id, opcode.number] = route
                 else:
                     self._opcodes[service.svc_id, opcode.number] = route
-
-    @property
-    def recoverable_lanes(self) -> list[int]:
-        """The lanes that recoverable types ride; none where no room is recoverable."""
-        return sorted({one.lane for one in self._types.values() if one.recoverable})
+        recoverable = {one.lane for one in self._types.values() if one.recoverable}
+        self.recoverable_lanes = tuple(sorted(recoverable))
 
     @property
     def service_ids(self) -> dict[str, int | None]:

@@ -78,9 +78,7 @@ def judge(channel: Channel, missed: Missed, bounds: RecoveryBounds) -> Refused |
     size = 0
     after = missed.seq
     while held := channel.history(before=None, after=after, limit=_STRIDE):
-        size += sum(
-            _ENVELOPE_BYTES + len(orjson.dumps(message["data"])) for message in held
-        )
+        size += sum(map(_size, held))
         if size > bounds.bytes:
             return Refused.TOO_MANY
         after = held[-1]["seq"]
@@ -96,6 +94,11 @@ def pulls(room: Room, missed: Missed, catalog: Catalog) -> Sequence[Pull]:
         Pull(lane, _Replay(room, lane, missed.seq, catalog), room=room, replay=True)
         for lane in catalog.recoverable_lanes
     ]
+
+
+def _size(message: Mapping[str, Any]) -> int:
+    """Return how many bytes a message of history takes, about, in JSON."""
+    return _ENVELOPE_BYTES + len(orjson.dumps(message["data"]))
 
 
 class _Replay:
@@ -137,7 +140,7 @@ class _Replay:
                 outgoing = self._message(message)
                 if outgoing is not None:
                     found.append(outgoing)
-                    size += _ENVELOPE_BYTES + len(orjson.dumps(message["data"]))
+                    size += _size(message)
         return found, self._after < self._head
 
     def _message(self, message: Mapping[str, Any]) -> Outgoing | None:
