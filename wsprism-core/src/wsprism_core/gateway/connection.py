@@ -32,7 +32,7 @@ from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import decode_hot_frame
 from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.realtime.clock import Clock, Timer
-from wsprism_core.realtime.delivery import DeliveryEngine, MessageTooLarge
+from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wheel import Wheel
@@ -342,14 +342,6 @@ class Connection:
             error.ref = message.seq
             lane = self._parts.catalog.answer_lane(message.svc, message.type)
             self.refuse(error, lane=lane)
-        except MessageTooLarge:
-            # An answer of the core's own, such as a pong to a large `client_ts`.
-            large = ProtocolError(
-                ErrorCode.PAYLOAD_TOO_LARGE,
-                "the answer comes out too large to be sent",
-                ref=message.seq,
-            )
-            self.refuse(large, lane=0)
 
     def _take_early(
         self,

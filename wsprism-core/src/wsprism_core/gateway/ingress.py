@@ -101,7 +101,14 @@ class Ingress:
         """
         entry = connection.table.text.get((message.svc, message.type))
         if entry is None:
-            self._built_in(connection, message)
+            try:
+                self._built_in(connection, message)
+            except MessageTooLarge:
+                # An answer of the core's own, such as a pong to a large `client_ts`.
+                raise ProtocolError(
+                    ErrorCode.PAYLOAD_TOO_LARGE,
+                    "the answer comes out too large to be sent",
+                ) from None
             return
         session = connection.session
         assert session is not None
