@@ -109,13 +109,7 @@ class Admission:
         self._metrics.handshakes[transport, "429"] += 1
         # In a storm the counter tells how many; the log need not drown in them.
         if not self._storm.exceeded(self._clock.now()):
-            self._log.info(
-                "refused",
-                transport=transport,
-                address=address,
-                code=refusal.status,
-                reason=refusal.reason,
-            )
+            self._note("refused", transport, address, refusal.status, refusal.reason)
         return refusal
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
@@ -184,28 +178,23 @@ class Admission:
     def note_refusal(self, request: ConnectRequest, code: int, reason: str) -> None:
         """Count and log a connection that becomes no session."""
         self._metrics.handshakes[request.transport, str(code)] += 1
-        self._log.info(
-            "refused",
-            transport=request.transport,
-            address=request.address,
-            code=code,
-            reason=reason,
-        )
+        self._note("refused", request.transport, request.address, code, reason)
 
     def note_early_end(self, request: ConnectRequest, code: int, reason: str) -> None:
         """Count and log a connection that ended before it was let in or refused."""
         self._metrics.handshakes[request.transport, str(close_label(code))] += 1
-        self._log.info(
-            "ended_early",
-            transport=request.transport,
-            address=request.address,
-            code=code,
-            reason=reason,
-        )
+        self._note("ended_early", request.transport, request.address, code, reason)
 
     def note_accept(self, request: ConnectRequest) -> None:
         """Count a connection that was let in."""
         self._metrics.handshakes[request.transport, "accepted"] += 1
+
+    def _note(
+        self, event: str, transport: str, address: str, code: int, reason: str
+    ) -> None:
+        self._log.info(
+            event, transport=transport, address=address, code=code, reason=reason
+        )
 
     def _tenant(self, name: str | None) -> Tenant | None:
         if name is None and len(self._tenants) == 1:
