@@ -32,10 +32,8 @@ from wsprism_core.realtime.rooms import Membership, Room, RoomRegistry
 from wsprism_core.realtime.session import Session, SessionRegistry
 from wsprism_core.realtime.wire import Outgoing
 
-__all__ = ("MEMBERS_IN_JOINED", "RoomDesk")
+__all__ = ("RoomDesk",)
 
-#: How many members `sys.joined` lists; `room.members` pages through the rest.
-MEMBERS_IN_JOINED = 100
 #: How often a session may fetch `max_recover_messages`: at once, and a second.
 FETCHES_AT_ONCE, FETCHES_A_SECOND = 10, 1
 #: How many changes one `room.presence` tells.
@@ -200,7 +198,7 @@ class RoomDesk:
             "epoch": room.channel.epoch,
             "seq": room.channel.seq,
             "n": membership.n,
-            "members": room.roster(limit=MEMBERS_IN_JOINED),
+            "members": room.first_members(),
             "count": len(room.channel.members()),
         }
         replay: Sequence[Pull] = ()
@@ -292,11 +290,11 @@ class _RoomSubscriber:
         )
 
     def entered(self, n: int, user: str) -> None:
-        self._room.presence.enter(n, user)
+        self._room.entered(n, user)
         self._changed(self._room)
 
     def exited(self, n: int) -> None:
-        self._room.presence.exit(n)
+        self._room.exited(n)
         self._changed(self._room)
 
 

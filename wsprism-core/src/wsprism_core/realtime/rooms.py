@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,7 +13,10 @@ from wsprism_core.realtime.presence import PresenceBatch
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import Wire
 
-__all__ = ("Membership", "Room", "RoomRegistry")
+__all__ = ("FIRST_MEMBERS", "Membership", "Room", "RoomRegistry")
+
+#: How many members `sys.joined` lists; `room.members` pages through the rest.
+FIRST_MEMBERS = 100
 
 
 class Membership:
@@ -56,6 +59,7 @@ class Room:
 
     __slots__ = (
         "_company",
+        "_first",
         "_members",
         "_quiet",
         "_users",
@@ -75,6 +79,7 @@ class Room:
         self, tenant: str, name: str, alias: int, company: Counter[str]
     ) -> None:
         self._company = company
+        self._first: Sequence[dict[str, Any]] | None = None
         self.tenant = tenant
         self.name = name
         self.alias = alias
@@ -115,6 +120,28 @@ class Room:
     def members(self) -> Iterator[Membership]:
         """Yield the memberships on this gateway in the order of joining."""
         return iter(self._members.values())
+
+    def first_members(self) -> Sequence[dict[str, Any]]:
+        """Return the first members on all gateways, as `sys.joined` lists them.
+
+        The rows are kept and shared. Made anew for each of a thousand who join in one
+        turn, they took 22 KB a connection, and the heap did not shrink again.
+        """
+        if self._first is None:
+            self._first = self.roster(limit=FIRST_MEMBERS)
+        return self._first
+
+    def entered(self, n: int, user: str) -> None:
+        """Note a new member, on any gateway."""
+        self.presence.enter(n, user)
+        if self._first is not None and len(self._first) < FIRST_MEMBERS:
+            self._first = None
+
+    def exited(self, n: int) -> None:
+        """Note that a member is gone, on any gateway."""
+        self.presence.exit(n)
+        if self._first and n <= self._first[-1]["n"]:
+            self._first = None
 
     def roster(self, *, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
         """Return members on all gateways as presence tells them.
