@@ -10,8 +10,8 @@ from websockets.http11 import Response
 from websockets.uri import parse_uri
 
 from wsprism_core.transports.deflate import Deflate
-from wsprism_core.transports.frames import FrameParser
-from wsprism_core.transports.handshake import accept_handshake, read_handshake
+from wsprism_core.transports.handshake import Handshake, accept_handshake
+from wsprism_core.transports.http import parse_head
 from wsprism_core.transports.websocket import WebSocketTransport
 
 LONG = b'{"v":1,"svc":"chat","type":"msg","data":{"msg":"' + b"hello " * 100 + b'"}}'
@@ -19,21 +19,19 @@ LONG = b'{"v":1,"svc":"chat","type":"msg","data":{"msg":"' + b"hello " * 100 + b
 
 def connected(
     deflate: Deflate, **offer: int | bool
-) -> tuple[ClientProtocol, FrameParser, str]:
-    """A client and the parser that it has shaken hands with, and what was answered."""
+) -> tuple[ClientProtocol, Handshake, str]:
+    """A client, what its handshake came to, and what was answered."""
     client = ClientProtocol(
         parse_uri("ws://localhost/v1/ws"),
         extensions=[ClientPerMessageDeflateFactory(**offer)],  # type: ignore[arg-type]
     )
     client.send_request(client.connect())
-    parser = FrameParser(deflate.extensions)
-    found = read_handshake(parser, b"".join(client.data_to_send()))
-    assert found is not None
-    answer = accept_handshake(parser, found[0])
-    client.receive_data(answer)
+    head = parse_head(b"".join(client.data_to_send()))
+    agreed = accept_handshake(head, deflate.extensions)
+    client.receive_data(agreed.response)
     response = client.events_received()[0]
     assert isinstance(response, Response)
-    return client, parser, response.headers.get("Sec-WebSocket-Extensions", "")
+    return client, agreed, response.headers.get("Sec-WebSocket-Extensions", "")
 
 
 def read(client: ClientProtocol, data: bytes) -> Frame:
@@ -45,12 +43,12 @@ def read(client: ClientProtocol, data: bytes) -> Frame:
 
 def test_a_client_that_offers_it_gets_long_messages_compressed() -> None:
     deflate = Deflate()
-    client, parser, answer = connected(deflate)
+    client, agreed, answer = connected(deflate)
     assert "server_no_context_takeover" in answer
     assert "client_no_context_takeover" in answer
     home = WebSocketTransport(deflate=deflate)
-    wire = home.wire_of(parser)
-    assert wire is home.wire_of(parser)
+    wire = home.wire_of(agreed)
+    assert wire is home.wire_of(agreed)
     framed = wire.frame_text(LONG)
     assert len(framed) < len(LONG) / 4
     # Twice the same bytes: nothing is kept from one message to the next.
@@ -62,8 +60,8 @@ def test_a_client_that_offers_it_gets_long_messages_compressed() -> None:
 
 def test_short_messages_and_what_does_not_shrink_are_sent_as_they_are() -> None:
     deflate = Deflate(min_bytes=100)
-    client, parser, _ = connected(deflate)
-    wire = WebSocketTransport(deflate=deflate).wire_of(parser)
+    client, agreed, _ = connected(deflate)
+    wire = WebSocketTransport(deflate=deflate).wire_of(agreed)
     assert wire.frame_text(b"x" * 99)[2:] == b"x" * 99
     noise = zlib.compress(bytes(range(256)) * 2, 9)[:200]
     assert noise in wire.frame_hot(noise)
@@ -73,10 +71,10 @@ def test_short_messages_and_what_does_not_shrink_are_sent_as_they_are() -> None:
 @pytest.mark.parametrize("bits", [9, 12, 14])
 def test_a_smaller_window_is_declined(bits: int) -> None:
     deflate = Deflate()
-    _, parser, answer = connected(deflate, server_max_window_bits=bits)
+    _, agreed, answer = connected(deflate, server_max_window_bits=bits)
     assert answer == ""
-    plain = WebSocketTransport().wire_of(parser)
-    assert WebSocketTransport(deflate=deflate).wire_of(parser) is plain
+    plain = WebSocketTransport().wire_of(agreed)
+    assert WebSocketTransport(deflate=deflate).wire_of(agreed) is plain
 
 
 def test_the_largest_window_is_what_there_is() -> None:
@@ -86,8 +84,8 @@ def test_the_largest_window_is_what_there_is() -> None:
 
 def test_control_frames_are_never_compressed() -> None:
     deflate = Deflate(min_bytes=1)
-    client, parser, _ = connected(deflate)
-    wire = WebSocketTransport(deflate=deflate).wire_of(parser)
+    client, agreed, _ = connected(deflate)
+    wire = WebSocketTransport(deflate=deflate).wire_of(agreed)
     ping = wire.framing.ping(b"a" * 100)
     assert read(client, ping).data == b"a" * 100
     assert not ping[0] & 0x40

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from support.peers import client_frame, handshake
+from support.peers import client_frame
 from support.transport_host import EchoHost
 from wsprism_core.protocol.layout import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from wsprism_core.testing.clock import VirtualClock
@@ -27,21 +27,13 @@ from wsprism_core.transports.frames import (
     FrameParser,
     whole_message,
 )
-from wsprism_core.transports.handshake import accept_handshake, read_handshake
+from wsprism_core.transports.handshake import Handshake
 from wsprism_core.transports.port import Link, Receiver
 from wsprism_core.transports.websocket import WebSocketLink, WebSocketTransport
 
 
-def shake_hands(parser: FrameParser, raw: bytes) -> None:
-    found = read_handshake(parser, raw)
-    assert found is not None
-    accept_handshake(parser, found[0])
-
-
-def opened() -> FrameParser:
-    parser = FrameParser()
-    shake_hands(parser, handshake())
-    return parser
+def opened(sink: Callable[[Frame], None] = lambda frame: None) -> FrameParser:
+    return FrameParser(sink, 1 << 20)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +66,9 @@ def test_wires_are_made_once() -> None:
 
 
 def test_frames_are_handed_over_one_by_one() -> None:
-    parser = opened()
     taken: list[tuple[Opcode, bytes, int]] = []
-    parser.sink = lambda frame: taken.append(
-        (frame.opcode, bytes(frame.data), parser.partial)
+    parser = opened(
+        lambda frame: taken.append((frame.opcode, bytes(frame.data), parser.partial))
     )
     first, second = client_frame(1, b"one"), client_frame(9, b"two")
     parser.receive_data(first + second[:3])
@@ -102,12 +93,10 @@ def test_bytes_of_a_partial_frame_are_counted() -> None:
 def test_a_sink_that_raises_fails_the_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    parser = opened()
-
     def broken(frame: Frame) -> None:
         raise RuntimeError("a bug")
 
-    parser.sink = broken
+    parser = opened(broken)
     parser.receive_data(client_frame(1, b"one"))
     assert parser.close_sent is not None
     assert parser.close_sent.code == 1011
@@ -115,10 +104,9 @@ def test_a_sink_that_raises_fails_the_connection(
     caplog.clear()
 
 
-def test_no_ticket_reaches_the_library_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_message_reaches_the_library_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    parser = FrameParser()
-    shake_hands(parser, handshake("/v1/ws?ticket=secret"))
+    parser = opened()
     parser.receive_data(client_frame(1, b"secret"))
     parser.dispose()
     assert caplog.text == ""
@@ -226,8 +214,7 @@ def hear(chunks: list[bytes], *, limit: int, skims: bool) -> list[tuple[object, 
         "asyncio.AbstractEventLoop",
         SimpleNamespace(time=lambda: 0.0, call_soon=soon.append),
     )
-    parser = opened()
-    link = WebSocketLink(home, parser)
+    link = WebSocketLink(home, Handshake(b"", None, ()))
     receiver = Quiet()
 
     class Leave:
@@ -248,7 +235,7 @@ def hear(chunks: list[bytes], *, limit: int, skims: bool) -> list[tuple[object, 
             link.data_received(chunk)
             while soon:
                 soon.popleft()()
-    parser.dispose()
+    link.connection_lost(None)
     return receiver.heard_of
 
 
@@ -280,9 +267,11 @@ def test_what_is_skimmed_is_what_the_parser_would_have_said(
 
 def test_whole_messages_never_reach_the_parser() -> None:
     data = client_frame(1, b"{}") + client_frame(2, b"x" * 60_000)
-    assert whole_message(data, 0, 65_536) == (True, b"{}", 8)
+    assert whole_message(data, 0, 65_536) == (Opcode.TEXT, b"{}", 8)
     found = whole_message(data, 8, 65_536)
-    assert found == (False, b"x" * 60_000, len(data))
+    assert found == (Opcode.BINARY, b"x" * 60_000, len(data))
+    pong = client_frame(10, b"beat")
+    assert whole_message(pong, 0, 65_536) == (Opcode.PONG, b"beat", len(pong))
 
 
 @pytest.mark.parametrize(
@@ -303,3 +292,7 @@ def test_whole_messages_never_reach_the_parser() -> None:
 )
 def test_anything_else_is_for_the_parser(data: bytes) -> None:
     assert whole_message(data, 0, 100) is None
+
+
+def test_a_long_pong_is_for_the_parser_to_refuse() -> None:
+    assert whole_message(client_frame(10, b"x" * 126), 0, 1_000) is None

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsprism_core.transports import http
 from wsprism_core.transports.http import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     MAX_LINE_BYTES,
+    Head,
     HeadReader,
     Rejected,
     encode_response,
@@ -115,6 +117,39 @@ def test_a_head_is_taken_apart() -> None:
     assert found.tokens("upgrade") == {"websocket", "h2c"}
     assert found.values("missing") == []
     assert not found.has_body
+
+
+names = st.sampled_from(
+    ["A", "x-b", "Content-Length", "Expect", "HOST", "a b", "é", ""]
+)
+colons = st.sampled_from([":", ": ", ":\t ", " :", "="])
+values = st.text(
+    st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=9
+)
+fields = st.builds("{}{}{}".format, names, colons, st.one_of(values, st.just("0")))
+lines = st.builds(
+    "{} {}{}".format,
+    st.sampled_from(["GET", "POST", "get", "G T", ""]),
+    st.sampled_from(["/", "/p?q=1?2", "?", "*", "/a b", "/é", "http://h/p?", ""]),
+    st.sampled_from([" HTTP/1.1", " HTTP/1.0", " HTTP/11", " http/1.1", ""]),
+)
+
+
+@settings(max_examples=500)
+@given(line=lines, fields=st.lists(fields, max_size=4))
+def test_a_usual_head_is_what_h11_would_have_said(line: str, fields: list[str]) -> None:
+    raw = "\r\n".join([line, *fields, "", ""]).encode("latin-1")
+
+    def outcome() -> Head | int:
+        try:
+            return parse_head(raw)
+        except Rejected as rejected:
+            return rejected.status
+
+    found = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http, "_usual_head", lambda raw: None)
+        assert found == outcome()
 
 
 def test_its_repr_holds_no_ticket() -> None:

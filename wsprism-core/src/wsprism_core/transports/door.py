@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from wsprism_core.protocol.layout import WEBSOCKET_PATH, CloseCode
-from wsprism_core.transports.frames import FrameParser
 from wsprism_core.transports.handshake import (
+    Handshake,
     accept_handshake,
     check_upgrade,
     connect_request,
-    read_handshake,
 )
-from wsprism_core.transports.http import Head, Rejected, check_bounds, parse_head
+from wsprism_core.transports.http import Head, Rejected, parse_head
 from wsprism_core.transports.plain import HttpDoor
 from wsprism_core.transports.port import Grant, Refusal
 
 if TYPE_CHECKING:
-    from websockets.http11 import Request
-
     from wsprism_core.transports.websocket import WebSocketTransport
 
 __all__ = ("Door",)
-
-#: What a handshake begins with; it is read by the WebSocket parser alone.
-_HANDSHAKE: Final = tuple(f"GET {WEBSOCKET_PATH}{end}".encode() for end in " ?")
 
 
 class Door(HttpDoor):
@@ -41,12 +35,12 @@ class Door(HttpDoor):
     def __init__(self, home: WebSocketTransport) -> None:
         super().__init__(home)
         # The handshake that the host thinks about, and what came behind it.
-        self._undecided: tuple[FrameParser, bytes] | None = None
+        self._undecided: Handshake | None = None
         self._rest = bytearray()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; what is decided later is given back."""
-        self._forget_handshake()
+        self._undecided = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -57,37 +51,14 @@ class Door(HttpDoor):
             super().data_received(data)
 
     def _serve(self, raw: bytes, rest: bytes) -> None:
-        if not raw.startswith(_HANDSHAKE):
-            self._serve_plain(parse_head(raw))
-            return
-        check_bounds(raw)
-        parser = FrameParser(self._home.extensions)
-        is_kept = False
-        try:
-            found = read_handshake(parser, raw)
-            if found is None:
-                self._serve_plain(parse_head(raw))
-            else:
-                is_kept = self._serve_handshake(parser, *found, rest)
-        finally:
-            if not is_kept:
-                parser.dispose()
-
-    def _serve_plain(self, head: Head) -> None:
-        """Answer a request that is no handshake, whatever it meant to be."""
+        head = parse_head(raw)
         if head.path == WEBSOCKET_PATH:
-            refusal = self._home.host.greet(self._home.name, self.address)
-            if refusal is not None:
-                self._refuse(refusal)
-                return
-            check_upgrade(head)
-            raise Rejected(400, "malformed WebSocket handshake")
-        self._answer(self._plain(head), head.method)
+            self._serve_handshake(head, rest)
+        else:
+            self._answer(self._plain(head), head.method)
 
-    def _serve_handshake(
-        self, parser: FrameParser, request: Request, head: Head, rest: bytes
-    ) -> bool:
-        """Ask the host about a handshake; return whether it may be completed yet.
+    def _serve_handshake(self, head: Head, rest: bytes) -> None:
+        """Ask the host about a handshake, in the order in which it is refused.
 
         Raises:
             Rejected: It is not asked.
@@ -102,14 +73,13 @@ class Door(HttpDoor):
             refusal = host.check_origin(origins)
         if refusal is not None:
             self._refuse(refusal)
-            return False
-        response = accept_handshake(parser, request)
+            return
+        handshake = accept_handshake(head, self._home.extensions)
         asked = connect_request(head, self._home.name, address)
-        self._undecided = parser, response
+        self._undecided = handshake
         self._rest += rest
         host.admit(asked, self._decided)
         self._pause_until_decided()
-        return True
 
     def _decided(self, decision: Grant | Refusal) -> None:
         """Do what the host decided, unless the client went away meanwhile."""
@@ -117,32 +87,27 @@ class Door(HttpDoor):
             if not isinstance(decision, Refusal):
                 decision.release()
         elif isinstance(decision, Refusal):
-            self._forget_handshake()
+            self._undecided = None
             self._refuse(decision)
         else:
-            (parser, response), self._undecided = self._undecided, None
+            handshake, self._undecided = self._undecided, None
             self._disarm()
             self._home.upgrade(
-                self, self._socket, parser, response, decision, bytes(self._rest)
+                self, self._socket, handshake, decision, bytes(self._rest)
             )
+
+    def _pause_until_decided(self) -> None:
+        if self._undecided is not None and self._socket is not None:
+            self._socket.pause_reading()
 
     def _late(self) -> None:
         """End what is not served in time."""
         if self._undecided is None:
             super()._late()
             return
-        self._forget_handshake()
+        self._undecided = None
         refusal = Refusal(
             503, CloseCode.TRY_AGAIN_LATER, "not decided in time", retry_after=1
         )
         self._home.host.refused(self._home.name, self.address, refusal)
         self._refuse(refusal)
-
-    def _pause_until_decided(self) -> None:
-        if self._undecided is not None and self._socket is not None:
-            self._socket.pause_reading()
-
-    def _forget_handshake(self) -> None:
-        if self._undecided is not None:
-            self._undecided[0].dispose()
-            self._undecided = None

@@ -11,11 +11,8 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from websockets.exceptions import NegotiationError
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
-from websockets.protocol import Protocol, State
-from websockets.server import ServerProtocol
+from websockets.protocol import Protocol, Side
 
 from wsprism_core.protocol.codecs import CODECS
 from wsprism_core.protocol.layout import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
@@ -27,8 +24,7 @@ except ImportError:  # no wheel of websockets for this platform
     from websockets.utils import apply_mask
 
 if TYPE_CHECKING:
-    from websockets.extensions import ServerExtensionFactory
-    from websockets.typing import Subprotocol
+    from websockets.extensions import Extension
 
 __all__ = (
     "WEBSOCKET_FRAMING",
@@ -50,16 +46,11 @@ _quiet.setLevel(logging.ERROR)
 _PING: Final = Opcode.PING
 _PONG: Final = Opcode.PONG
 
-_OPEN: Final = State.OPEN
-
-_SWITCHING: Final = (
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-)
-
 #: First byte of a frame: FIN and the opcode.
 _FIN: Final = 0x80
 _WHOLE_TEXT: Final = _FIN | Opcode.TEXT
 _WHOLE_BINARY: Final = _FIN | Opcode.BINARY
+_WHOLE_PONG: Final = _FIN | Opcode.PONG
 #: Second byte: MASK and the payload's size, or which integer follows for it.
 _MASKED: Final = 0x80
 _MEDIUM_SIZE: Final = 126
@@ -71,15 +62,14 @@ _MEDIUM: Final = struct.Struct("!BBH")
 _LONG: Final = struct.Struct("!BBQ")
 
 
-def whole_message(
-    data: bytes, start: int, limit: int
-) -> tuple[bool, bytes, int] | None:
+def whole_message(data: bytes, start: int, limit: int) -> tuple[int, bytes, int] | None:
     """Return the message that begins at `start`, where it is of the usual kind.
 
     That is one whole frame that ends its message, not compressed, text or binary, of
-    less than 64 KiB, and masked (RFC 6455, section 5.2). Anything else, and whatever is
-    wrong, is for the parser, which takes three times as long: it makes a generator for
-    each field, and is ready to wait for the next byte anywhere.
+    less than 64 KiB, and masked (RFC 6455, section 5.2), or a pong. Anything else, and
+    whatever is wrong, is for the parser, which takes three times as long: it makes a
+    generator for each field, and is ready to wait for the next byte anywhere. A
+    connection that sends nothing else needs no parser at all, which saves 2 KB.
 
     Args:
         data: What came from the network.
@@ -87,8 +77,8 @@ def whole_message(
         limit: The largest message in bytes.
 
     Returns:
-        Whether it is text, its payload, and where the next frame begins; None where it
-        is for the parser.
+        Its opcode, its payload, and where the next frame begins; None where it is for
+        the parser.
     """
     try:
         first, size = data[start], data[start + 1] - _MASKED
@@ -103,14 +93,15 @@ def whole_message(
         return None
     payload = mask + 4
     end = payload + size
-    if (
-        (first != _WHOLE_TEXT and first != _WHOLE_BINARY)
-        or not 0 <= size <= limit
-        or end > len(data)
-    ):
+    if not 0 <= size <= limit or end > len(data):
         return None
-    unmasked = apply_mask(data[payload:end], data[mask:payload])
-    return first == _WHOLE_TEXT, unmasked, end
+    if first == _WHOLE_TEXT or first == _WHOLE_BINARY or _is_pong(first, size):
+        return first - _FIN, apply_mask(data[payload:end], data[mask:payload]), end
+    return None
+
+
+def _is_pong(first: int, size: int) -> bool:
+    return first == _WHOLE_PONG and size < _MEDIUM_SIZE
 
 
 def may_become_whole(data: bytes, start: int, limit: int) -> bool:
@@ -139,78 +130,32 @@ def may_become_whole(data: bytes, start: int, limit: int) -> bool:
     return 0 <= size <= min(limit, _SHORT_MESSAGE)
 
 
-class FrameParser(ServerProtocol):
-    """`ServerProtocol` that hands over each frame as soon as it is parsed.
+class FrameParser(Protocol):
+    """`websockets`' `Protocol` that hands over each frame as soon as it is parsed.
 
     So a limit that one message raises holds for the next, though both came in one
     read, and frames never pile up in a list. Pings are not answered here.
 
     Args:
-        extensions: What may be negotiated.
-
-    Attributes:
         sink: Called with each frame; it may call `fail` and `send_close`. What it
             raises fails the connection.
+        limit: The largest inbound message, inflated, in bytes.
+        extensions: Those that the handshake has come to.
+
+    Attributes:
         partial: Bytes of a frame that has begun and not ended, inflation not counted.
     """
 
     def __init__(
-        self, extensions: Sequence[ServerExtensionFactory] | None = None
+        self,
+        sink: Callable[[Frame], None],
+        limit: int,
+        extensions: Sequence[Extension] = (),
     ) -> None:
-        super().__init__(extensions=extensions, logger=_quiet)
-        self.sink: Callable[[Frame], None] | None = None
+        super().__init__(Side.SERVER, max_size=limit, logger=_quiet)
+        self.extensions = list(extensions)
+        self.sink: Callable[[Frame], None] | None = sink
         self.partial = 0
-
-    def read_request(self, raw: bytes) -> Request | None:
-        """Return the handshake request that a head is, None where it is malformed.
-
-        Args:
-            raw: The head with its blank line, alone: what comes behind it would be
-                judged by the wrong limit.
-        """
-        self.receive_data(raw)
-        request = next(iter(self.events_received()), None)
-        # What was counted so far is the head's.
-        self.partial = 0
-        return request if isinstance(request, Request) else None
-
-    def accept_request(self, request: Request) -> bytes:
-        """Return the 101 for a handshake and be open.
-
-        The library's own `accept` and `send_response` say the same in four times the
-        time, which is a tenth of a handshake.
-
-        Raises:
-            InvalidHandshake: It cannot be accepted.
-        """
-        accept, extensions, subprotocol = self.process_request(request)
-        self.state = _OPEN
-        # The generator that read the request would keep it for as long as it lives.
-        self.parser.close()
-        self.parser = Protocol.parse(self)
-        next(self.parser)
-        lines = [_SWITCHING, "Sec-WebSocket-Accept: ", accept]
-        if extensions is not None:
-            lines += ["\r\nSec-WebSocket-Extensions: ", extensions]
-        if subprotocol is not None:
-            lines += ["\r\nSec-WebSocket-Protocol: ", subprotocol]
-        lines.append("\r\n\r\n")
-        return "".join(lines).encode("ascii")
-
-    def select_subprotocol(
-        self, subprotocols: Sequence[Subprotocol]
-    ) -> Subprotocol | None:
-        """Return the first offered that is known; none offered means JSON.
-
-        Raises:
-            NegotiationError: Some were offered, none is known.
-        """
-        if not subprotocols:
-            return None
-        for offered in subprotocols:
-            if offered in WIRE_BY_SUBPROTOCOL:
-                return offered
-        raise NegotiationError("no subprotocol that is offered is known")
 
     def receive_data(self, data: bytes | bytearray) -> None:
         """Take bytes from the network, and hand over the frames that are whole."""
@@ -230,8 +175,8 @@ class FrameParser(ServerProtocol):
         """Break every reference cycle; nothing may be called after it."""
         self.sink = None
         self.parser.close()
-        # Their tracebacks hold frames that hold this object.
-        self.parser_exc = self.handshake_exc = None
+        # Its traceback holds frames that hold this object.
+        self.parser_exc = None
 
 
 class WebSocketFraming:

@@ -26,6 +26,7 @@ from wsprism_core.transports.frames import (
     may_become_whole,
     whole_message,
 )
+from wsprism_core.transports.handshake import Handshake
 from wsprism_core.transports.link import StreamLink
 from wsprism_core.transports.port import Grant
 from wsprism_core.transports.reassembly import Fragments, is_utf8
@@ -43,8 +44,7 @@ OPEN: Final = State.OPEN
 #: Whole messages of one connection that are taken in one turn of the event loop: so
 #: many others wait for, and not for all that one read brought.
 MESSAGES_PER_TURN: Final = 8
-#: The largest size that a frame of medium length can tell.
-MAX_MEDIUM: Final = 65_535
+_TOO_MANY_CONTROLS: Final = "too many control frames"
 
 
 class WebSocketLink(StreamLink):
@@ -52,18 +52,20 @@ class WebSocketLink(StreamLink):
 
     Args:
         home: The transport that accepted it.
-        parser: Has read the handshake's head.
+        handshake: What the handshake has come to.
     """
 
-    __slots__ = ("_fragments", "_parser")
+    __slots__ = ("_extensions", "_fragments", "_limit", "_parser")
 
     wires = WEBSOCKET_WIRES
 
-    def __init__(self, home: WebSocketTransport, parser: FrameParser) -> None:
-        super().__init__(home, home.wire_of(parser))
-        self._parser = parser
+    def __init__(self, home: WebSocketTransport, handshake: Handshake) -> None:
+        super().__init__(home, home.wire_of(handshake))
+        self._extensions = handshake.extensions
+        self._limit = 0
+        # Made for the first frame that is not of the usual kind.
+        self._parser: FrameParser | None = None
         self._fragments: Fragments | None = None
-        parser.sink = self._take
 
     def take_over(
         self, socket: asyncio.Transport, response: bytes, grant: Grant, rest: bytes
@@ -79,7 +81,7 @@ class WebSocketLink(StreamLink):
         self._socket = socket
         self._home.connections.add(self)
         socket.set_protocol(self)
-        self._parser.max_message_size = grant.max_message_bytes
+        self._limit = grant.max_message_bytes
         socket.write(response)
         socket.resume_reading()
         self._open(grant)
@@ -88,17 +90,20 @@ class WebSocketLink(StreamLink):
 
     def limit(self, max_message_bytes: int) -> None:
         """Set the largest inbound message, inflated, in bytes."""
-        self._parser.max_message_size = max_message_bytes
+        self._limit = max_message_bytes
+        if self._parser is not None:
+            self._parser.max_message_size = max_message_bytes
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole messages reach the receiver from within."""
         parser = self._parser
-        if not parser.partial and self._fragments is None:
+        if (parser is None or not parser.partial) and self._fragments is None:
             if self._rest:
                 data, self._rest = self._rest + data, b""
             data = self._skim(data)
             if not data:
                 return
+        parser = self._frames()
         parser.receive_data(self._portion(data))
         if parser.state is not OPEN:
             self._wind_down()
@@ -123,8 +128,7 @@ class WebSocketLink(StreamLink):
             if self._receiver is None:
                 return data[start:]
             # A message may raise the limit; it then holds for the next.
-            limit = self._parser.max_message_size
-            limit = MAX_MEDIUM if limit is None else limit
+            limit = self._limit
             found = whole_message(data, start, limit)
             if found is None:
                 if not may_become_whole(data, start, limit):
@@ -136,8 +140,8 @@ class WebSocketLink(StreamLink):
                 self._rest = data[start:]
                 self._put_off()
                 return b""
-            is_text, payload, behind = found
-            if is_text and not payload.isascii() and not is_utf8(payload):
+            opcode, payload, behind = found
+            if opcode == TEXT and not payload.isascii() and not is_utf8(payload):
                 # The parser finds out where it is wrong.
                 return data[start:]
             start = behind
@@ -145,19 +149,32 @@ class WebSocketLink(StreamLink):
             if self._held:
                 self._hold(None)
             self._unfinished_since = None
-            if is_text:
+            if opcode == TEXT:
                 self._receiver.text(payload)
-            else:
+            elif opcode == BINARY:
                 self._receiver.binary(payload)
+            elif self._one_control_too_many():
+                self._fail(CloseCode.POLICY_VIOLATION, _TOO_MANY_CONTROLS)
+            else:
+                self._receiver.pong()
         return b""
+
+    def _frames(self) -> FrameParser:
+        """Return the parser, which is made when it is needed."""
+        if self._parser is None:
+            self._parser = FrameParser(self._take, self._limit, self._extensions)
+        return self._parser
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; the socket is closed."""
         super().connection_lost(exc)
-        self._parser.dispose()
+        if self._parser is not None:
+            self._parser.dispose()
 
     def _take(self, frame: Frame) -> None:
         """Take a frame from the parser."""
+        parser = self._parser
+        assert parser is not None
         receiver = self._receiver
         if receiver is None:
             # Over: what still comes, but for the peer's close, concerns nobody.
@@ -177,7 +194,7 @@ class WebSocketLink(StreamLink):
                 receiver.text(payload)
         elif opcode is PING or opcode is PONG:
             if self._one_control_too_many():
-                self._parser.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
+                parser.fail(CloseCode.POLICY_VIOLATION, _TOO_MANY_CONTROLS)
             elif opcode is PONG:
                 receiver.pong()
             else:
@@ -201,23 +218,23 @@ class WebSocketLink(StreamLink):
             deliver = receiver.text if fragments.is_text else receiver.binary
             deliver(fragments.payload())
         elif fragments.count >= self._home.bounds.max_fragments:
-            self._parser.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+            self._frames().fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
         else:
             receiver.heard()
 
     def _send_close(self, code: int, reason: str) -> None:
         """Write a close frame."""
-        self._parser.send_close(code, short_reason(reason))
+        self._frames().send_close(code, short_reason(reason))
         self._write_parser()
 
     def _fail(self, code: int, reason: str) -> None:
         """End because of what the peer sent or failed to send."""
-        self._parser.fail(code, reason)
+        self._frames().fail(code, reason)
         self._wind_down()
 
     def _wind_down(self) -> None:
         """Do what the parser wants once it is not open any more."""
-        parser = self._parser
+        parser = self._frames()
         if self._over is None:
             # Of a close that the peer began it is the echo.
             close = parser.close_sent
@@ -232,10 +249,11 @@ class WebSocketLink(StreamLink):
         socket = self._socket
         if socket is None or socket.is_closing():
             return
-        for data in self._parser.data_to_send():
+        parser = self._frames()
+        for data in parser.data_to_send():
             if data:
                 socket.write(data)
-            elif self._parser.close_rcvd is not None:
+            elif parser.close_rcvd is not None:
                 socket.close()
             else:
                 self._half_close()
@@ -271,11 +289,11 @@ class WebSocketTransport(StreamTransport):
         self._deflate = deflate
         self.extensions = None if deflate is None else deflate.extensions
 
-    def wire_of(self, parser: FrameParser) -> Wire:
+    def wire_of(self, handshake: Handshake) -> Wire:
         """Return the wire that a handshake has come to."""
-        if self._deflate is not None and parser.extensions:
-            return self._deflate.wires[parser.subprotocol]
-        return WIRE_BY_SUBPROTOCOL[parser.subprotocol]
+        if self._deflate is not None and handshake.extensions:
+            return self._deflate.wires[handshake.subprotocol]
+        return WIRE_BY_SUBPROTOCOL[handshake.subprotocol]
 
     def connection(self) -> StreamConnection:
         """Return the protocol for a socket that was just accepted."""
@@ -285,12 +303,11 @@ class WebSocketTransport(StreamTransport):
         self,
         door: Door,
         socket: asyncio.Transport,
-        parser: FrameParser,
-        response: bytes,
+        handshake: Handshake,
         grant: Grant,
         rest: bytes,
     ) -> None:
         """Put a link in the place of a door."""
-        link = WebSocketLink(self, parser)
-        link.take_over(socket, response, grant, rest)
+        link = WebSocketLink(self, handshake)
+        link.take_over(socket, handshake.response, grant, rest)
         self.connections.discard(door)
