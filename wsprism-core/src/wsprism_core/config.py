@@ -171,6 +171,7 @@ class GatewayConfig(_Section):
     control_frames_per_second: Positive = 100
     max_unfinished_bytes: Positive = 64 * 1024 * 1024
     presence_batch_ms: Milliseconds = 100
+    presence_max_members: Annotated[int, Field(ge=0)] = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64
     history_size: Annotated[int, Field(ge=0)] = 1_000

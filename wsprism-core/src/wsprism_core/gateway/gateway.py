@@ -31,6 +31,7 @@ from wsprism_core.gateway.inspector import Inspector
 from wsprism_core.gateway.monitor import Monitor
 from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
+from wsprism_core.gateway.presence import PresenceDesk
 from wsprism_core.gateway.recovery import RecoveryBounds
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
@@ -151,7 +152,12 @@ class Gateway:
             egress=egress,
             hooks=hooks,
             clock=clock,
-            presence_batch=settings.presence_batch_ms / 1000,
+            presence=PresenceDesk(
+                self.delivery,
+                clock,
+                batch=settings.presence_batch_ms / 1000,
+                most=settings.presence_max_members,
+            ),
             catalog=catalog,
             recovery=RecoveryBounds(
                 settings.max_recover_messages, settings.max_recover_bytes

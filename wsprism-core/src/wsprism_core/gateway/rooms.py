@@ -11,6 +11,7 @@ from wsprism_core.backplane.port import Backplane
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.hooks import EventHooks
+from wsprism_core.gateway.presence import PresenceDesk
 from wsprism_core.gateway.recovery import (
     Missed,
     RecoveryBounds,
@@ -20,24 +21,19 @@ from wsprism_core.gateway.recovery import (
 )
 from wsprism_core.policy.limits import TokenBucket
 from wsprism_core.policy.tenant import Tenant
-from wsprism_core.protocol.envelope import outbound
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 from wsprism_core.realtime.backlog import Pull
 from wsprism_core.realtime.channel import Publication, Receipt
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.delivery import DeliveryEngine
-from wsprism_core.realtime.presence import PresenceBatch
 from wsprism_core.realtime.rooms import Membership, Room, RoomRegistry
 from wsprism_core.realtime.session import Session, SessionRegistry
-from wsprism_core.realtime.wire import Outgoing
 
 __all__ = ("RoomDesk",)
 
 #: How often a session may fetch `max_recover_messages`: at once, and a second.
 FETCHES_AT_ONCE, FETCHES_A_SECOND = 10, 1
-#: How many changes one `room.presence` tells.
-PRESENCE_PAGE = 128
 
 
 class RoomDesk:
@@ -52,7 +48,7 @@ class RoomDesk:
         egress: What performs the actions of hooks.
         hooks: The plugins' event hooks.
         clock: Time.
-        presence_batch: Seconds for which presence changes are collected.
+        presence: Where members are told of each other.
         catalog: How what is recovered travels.
         recovery: How much of it one client may fetch at once.
     """
@@ -68,7 +64,7 @@ class RoomDesk:
         egress: Egress,
         hooks: EventHooks,
         clock: Clock,
-        presence_batch: float,
+        presence: PresenceDesk,
         catalog: Catalog,
         recovery: RecoveryBounds,
     ) -> None:
@@ -80,11 +76,10 @@ class RoomDesk:
         self._egress = egress
         self._hooks = hooks
         self._clock = clock
-        self._presence_batch = presence_batch
+        self._presence = presence
         self._catalog = catalog
         self._recovery = recovery
         self._fetched: dict[Session, TokenBucket] = {}
-        self._presence_lane = delivery.lane("interactive")
 
     def ask_to_join(
         self,
@@ -151,7 +146,7 @@ class RoomDesk:
         room = self._rooms.get(session.tenant, name)
         if room is None:
             room = self._rooms.create(session.tenant, name)
-            subscriber = _RoomSubscriber(room, self._egress, self._presence_changed)
+            subscriber = _RoomSubscriber(room, self._egress, self._presence.changed)
             room.channel = self._backplane.open(session.tenant, name, subscriber)
         membership = room.add(session, quiet=quiet)
         if not quiet:
@@ -233,46 +228,6 @@ class RoomDesk:
                 most * FETCHES_A_SECOND, most * FETCHES_AT_ONCE, now
             )
         return None if budget.take(now, count) else Refused.TOO_MANY
-
-    # ---------------------------------------------------------------- presence
-
-    def _presence_changed(self, room: Room) -> None:
-        if not room.presence_due:
-            room.presence_due = True
-            self._clock.after(self._presence_batch, lambda: self._tell_presence(room))
-        elif room.presence.changes == PRESENCE_PAGE:
-            # What newcomers of one batch are told of each other grows as its square.
-            self._clock.after(0, lambda: self._tell_presence(room))
-
-    def _tell_presence(self, room: Room) -> None:
-        room.presence_due = False
-        if not room.presence:
-            # It was told before its time, for there was so much of it.
-            return
-        batch, room.presence = room.presence, PresenceBatch()
-        newcomers = dict(batch.newcomers())
-        settled: list[Session] = []
-        for membership in room.members():
-            if membership.n in newcomers:
-                for news in batch.news(newcomers[membership.n]).pages(PRESENCE_PAGE):
-                    message = self._presence_message(room, news.as_data())
-                    self._delivery.post(membership.session, message)
-                # Each is told something else: a thousand of them at once would hold
-                # tens of megabytes until the end of the turn.
-                self._delivery.send_now(membership.session)
-            else:
-                settled.append(membership.session)
-        for news in batch.news().pages(PRESENCE_PAGE):
-            message = self._presence_message(room, news.as_data())
-            self._delivery.post_each(settled, message)
-
-    def _presence_message(self, room: Room, data: dict[str, Any]) -> Outgoing:
-        return Outgoing(
-            self._presence_lane,
-            room=room,
-            svc="room",
-            envelope=outbound("room", "presence", room=room.name, data=data),
-        )
 
 
 class _RoomSubscriber:

@@ -55,6 +55,9 @@ class Room:
         published: Messages and frames that were sent to its members here.
         audience: Its sessions by wire, so that a broadcast is encoded once for each.
         presence: Changes that the members have not been told yet.
+        presence_due: Whether a batch is being collected.
+        told_count: How many members there are, as the members were told last; None
+            while they are told who comes and goes.
     """
 
     __slots__ = (
@@ -71,6 +74,7 @@ class Room:
         "presence_due",
         "published",
         "tenant",
+        "told_count",
     )
 
     channel: Channel
@@ -86,6 +90,7 @@ class Room:
         self.audience: dict[Wire, Audience] = {}
         self.presence = PresenceBatch()
         self.presence_due = False
+        self.told_count: int | None = None
         self.published = 0
         self._members: dict[int, Membership] = {}
         self._quiet: dict[Session, Membership] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
 
 async def news(gw: GatewayHarness, client: ScriptedClient) -> list[dict[str, Any]]:
     """Return the data of the presence that a client is told in the next moments."""
-    await gw.advance(0.2)
+    await gw.advance(0.5)
     told = []
     for message in await client.read_all():
         assert isinstance(message, dict)
@@ -140,6 +141,56 @@ async def test_another_connection_of_ones_own_is_another_member(
             {"joined": [joined(3, "ann")], "left": [{"n": 2}]}
         ]
         too.expect_nothing()
+
+
+async def test_members_of_a_large_room_are_told_how_many_they_are(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(gateway={"presence_max_members": 2})
+    async with (
+        gateway(config=config) as gw,
+        gw.connect(user="ann") as ann,
+        gw.connect(user="bob") as bob,
+        gw.connect(user="cat") as cat,
+        gw.connect(user="dan") as dan,
+    ):
+        await ann.join("r1")
+        await bob.join("r1")
+        assert await news(gw, ann) == [{"joined": [joined(2, "bob")], "left": []}]
+        await cat.join("r1")
+        await dan.join("r1")
+        assert await news(gw, ann) == [{"count": 4}]
+        assert await news(gw, dan) == [{"count": 4}]
+        # One goes and another comes: there are as many as before.
+        await dan.leave("r1")
+        await dan.join("r1")
+        assert await news(gw, ann) == []
+        await dan.leave("r1")
+        assert await news(gw, ann) == [{"count": 3}]
+        await bob.read_all()
+        await bob.leave("r1")
+        # Who missed the changes gets the whole list, and then changes again.
+        everybody = [joined(1, "ann"), joined(3, "cat")]
+        assert await news(gw, ann) == [{"count": 2, "members": everybody}]
+        await cat.leave("r1")
+        assert await news(gw, ann) == [{"joined": [], "left": [{"n": 3}]}]
+
+
+async def test_a_thousand_joins_in_a_second_are_told_in_ten_messages_at_most(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway() as gw, contextlib.AsyncExitStack() as crowd:
+        members = []
+        for n in range(1_000):
+            client = await crowd.enter_async_context(gw.connect(user=f"u{n}"))
+            await client.join("r1")
+            members.append(client)
+            await gw.advance(0.001)
+        await gw.advance(1)
+        for member in members[::100]:
+            told = await news(gw, member)
+            assert told[-1] == {"count": 1_000}
+            assert len(told) <= 10
 
 
 @pytest.mark.parametrize("count", [1, 3])

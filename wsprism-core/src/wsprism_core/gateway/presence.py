@@ -1,0 +1,107 @@
+"""Presence: who is in a room, told to its members a batch at a time.
+
+As long as a room has few members, each of them is told who came and who went. What all
+of them together are told grows as the square of their number, so members of a room that
+has many are told how many there are. Once they are few again, they get the whole list,
+and then the changes as before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from wsprism_core.protocol.envelope import outbound
+from wsprism_core.realtime.clock import Clock
+from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.presence import PresenceBatch
+from wsprism_core.realtime.rooms import Room
+from wsprism_core.realtime.session import Session
+from wsprism_core.realtime.wire import Outgoing
+
+__all__ = ("PresenceDesk",)
+
+#: Batches that are collected as one where a room has many members.
+CROWD_PATIENCE: Final = 5
+#: How many changes one `room.presence` tells.
+PAGE: Final = 128
+
+
+class PresenceDesk:
+    """Where members are told of each other.
+
+    Args:
+        delivery: Where messages are posted.
+        clock: Time.
+        batch: Seconds for which changes are collected.
+        most: How many members a room may have for them to be told who comes and goes.
+    """
+
+    def __init__(
+        self, delivery: DeliveryEngine, clock: Clock, *, batch: float, most: int
+    ) -> None:
+        self._delivery = delivery
+        self._clock = clock
+        self._batch = batch
+        self._most = most
+        self._lane = delivery.lane("interactive")
+
+    def changed(self, room: Room) -> None:
+        """Note that somebody came or went; `room.presence` holds who."""
+        if not room.presence_due:
+            room.presence_due = True
+            patience = CROWD_PATIENCE if self._is_crowded(room) else 1
+            self._clock.after(self._batch * patience, lambda: self._tell(room))
+        elif room.presence.changes == PAGE and not self._is_crowded(room):
+            # What newcomers of one batch are told of each other grows as its square.
+            self._clock.after(0, lambda: self._tell(room))
+
+    def _is_crowded(self, room: Room) -> bool:
+        return len(room.channel.members()) > self._most
+
+    def _tell(self, room: Room) -> None:
+        room.presence_due = False
+        if not room.presence:
+            # It was told before its time, or everybody is gone.
+            return
+        batch, room.presence = room.presence, PresenceBatch()
+        if room.is_empty:
+            return
+        count = len(room.channel.members())
+        if count > self._most:
+            if count != room.told_count:
+                room.told_count = count
+                self._tell_all(room, {"count": count})
+        elif room.told_count is not None:
+            room.told_count = None
+            members = room.roster(limit=self._most)
+            self._tell_all(room, {"count": count, "members": members})
+        else:
+            self._tell_changes(room, batch)
+
+    def _tell_changes(self, room: Room, batch: PresenceBatch) -> None:
+        newcomers = dict(batch.newcomers())
+        settled: list[Session] = []
+        for membership in room.members():
+            if membership.n in newcomers:
+                for news in batch.news(newcomers[membership.n]).pages(PAGE):
+                    message = self._message(room, news.as_data())
+                    self._delivery.post(membership.session, message)
+                # Each is told something else: a thousand of them at once would hold
+                # tens of megabytes until the end of the turn.
+                self._delivery.send_now(membership.session)
+            else:
+                settled.append(membership.session)
+        for news in batch.news().pages(PAGE):
+            self._delivery.post_each(settled, self._message(room, news.as_data()))
+
+    def _tell_all(self, room: Room, data: dict[str, Any]) -> None:
+        members = [membership.session for membership in room.members()]
+        self._delivery.post_each(members, self._message(room, data))
+
+    def _message(self, room: Room, data: dict[str, Any]) -> Outgoing:
+        return Outgoing(
+            self._lane,
+            room=room,
+            svc="room",
+            envelope=outbound("room", "presence", room=room.name, data=data),
+        )
