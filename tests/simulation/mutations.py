@@ -17,7 +17,7 @@ from simulation.invariants import Invariant
 from simulation.tap import TappedEngine
 from wsprism_chat.service import ChatService
 from wsprism_core.gateway.recovery import _Replay
-from wsprism_core.realtime.audience import Audience
+from wsprism_core.realtime.audience import Audience, Tail
 from wsprism_core.realtime.backlog import Backlog, Lost, Pull
 from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.delivery import DeliveryEngine
@@ -371,8 +371,8 @@ def share_with_a_newcomer_what_came_before() -> Any:
     def mutated(self: Audience, session: Session) -> None:
         add(self, session)
         outbox = session.outbox
-        if outbox.state is OutboxState.DIRTY:
-            for lane, forms in self.tail.items():
+        if outbox.state is OutboxState.DIRTY and self.tail is not None:
+            for lane, forms in self.tail.lanes.items():
                 outbox.queues[lane] += forms
                 outbox.posted += sum(form.size for form in forms)
 
@@ -381,7 +381,7 @@ def share_with_a_newcomer_what_came_before() -> Any:
 
 def part_with_nothing() -> Any:
     """A member that is served by itself is not given what its room had so far."""
-    due = _now_and_then(10)
+    due = _now_and_then(5)
     take_over = Outbox.take_over
 
     def mutated(self: Outbox, tail: Any, size: int) -> None:
@@ -395,11 +395,22 @@ def join_a_tail_in_any_order() -> Any:
     """What a room's members share is written in the order of posting, not of lanes."""
     take = Audience.take_tail
 
-    def mutated(self: Audience) -> list[Form]:
-        self.tail = {-lane: forms for lane, forms in self.tail.items()}
-        return take(self)
+    def mutated(self: Audience) -> Tail:
+        tail = take(self)
+        tail.lanes = {-lane: forms for lane, forms in tail.lanes.items()}
+        return tail
 
     return patch.object(Audience, "take_tail", mutated)
+
+
+def forget_who_was_late() -> Any:
+    """Who has got the late tail is not given the one that was opened meanwhile."""
+    return patch.object(DeliveryEngine, "_go_on_sharing", lambda *args: None)
+
+
+def write_the_late_tail_first() -> Any:
+    """Who has not got the late tail gets it before whatever the open one has."""
+    return patch.object(Audience, "is_overtaken", False)
 
 
 def encode_for_each_member() -> Any:
@@ -504,7 +515,7 @@ def forget_a_marker() -> Any:
 def drop_what_was_pulled() -> Any:
     """Of what a source gave, the last is not written."""
     pull = Pull.pull
-    due = _now_and_then(10)
+    due = _now_and_then(4)
 
     def mutated(self: Pull, reader: Any, budget: int) -> Any:
         messages, more = pull(self, reader, budget)
@@ -617,6 +628,8 @@ def _mutations() -> Iterator[tuple[str, Mutation]]:
         (swap_lanes, Invariant.LANES),
         (replace_nothing, Invariant.LATEST),
         (replace_the_wrong_key, Invariant.LATEST),
+        (forget_who_was_late, Invariant.RANGES),
+        (write_the_late_tail_first, Invariant.LANES),
         (ignore_the_bound_in_bytes, Invariant.BOUNDS),
         (ignore_the_bound_in_messages, Invariant.BOUNDS),
         (ignore_the_largest_message, Invariant.BOUNDS),

@@ -82,6 +82,10 @@ class ManualClock:
         for one in work:
             one()
 
+    def end_turns(self) -> None:
+        while self.soon:
+            self.end_turn()
+
 
 def lane(name: str) -> int:
     return [one.name for one in DEFAULT_LANES].index(name)

@@ -58,12 +58,12 @@ def test_members_who_get_nothing_else_write_the_same_bytes() -> None:
     room = stage.everybody_joins()
     stage.say(0, b"a")
     stage.say(0, b"b")
-    assert room.sharing
+    assert room.tail is not None
     assert all(one.outbox.state is OutboxState.SHARING for one in stage.sessions)
     stage.clock.end_turn()
     assert len({id(pipe.writes[0]) for pipe in stage.pipes}) == 1
     assert stage.written() == [b"#a#b"] * 8
-    assert not room.sharing
+    assert room.tail is None
     assert all(one.outbox.state is OutboxState.CLEAN for one in stage.sessions)
 
 
@@ -71,7 +71,7 @@ def test_few_members_share_nothing() -> None:
     stage = Stage(SHARING_PAYS_FROM - 1)
     room = stage.everybody_joins()
     stage.say(0, b"a")
-    assert not room.sharing
+    assert room.tail is None
     stage.clock.end_turn()
     assert stage.written() == [b"#a"] * (SHARING_PAYS_FROM - 1)
 
@@ -166,7 +166,7 @@ def test_one_turn_of_a_room_has_a_bound() -> None:
     room = stage.everybody_joins()
     for _ in range(100):
         stage.say(0, b"x" * 10_000)
-        assert room.posted <= POSTED_LIMIT + 10_001
+        assert room.tail is None or room.tail.posted <= POSTED_LIMIT + 10_001
     assert len(stage.pipes[0].written) > 100 * 10_000 - POSTED_LIMIT
     assert all(len(one) <= WRITE_CHUNK for one in stage.pipes[0].writes)
     stage.clock.end_turn()
@@ -205,32 +205,33 @@ TIGHT = tuple(Lane(one.name, max_bytes=400, max_messages=4) for one in DEFAULT_L
 session_numbers = st.integers(0, 7)
 room_numbers = st.integers(0, ROOMS - 1)
 lanes = st.sampled_from(["realtime", "interactive", "bulk"])
-steps = st.lists(
-    st.one_of(
-        st.tuples(
-            st.just("say"),
-            room_numbers,
-            lanes,
-            st.sampled_from(list(Delivery)),
-            st.none() | session_numbers,
-        ),
-        st.tuples(st.just("post"), session_numbers, lanes),
-        st.tuples(st.just("join"), session_numbers, room_numbers),
-        st.tuples(st.just("leave"), session_numbers, room_numbers),
-        st.tuples(st.just("pause"), session_numbers),
-        st.tuples(st.just("resume"), session_numbers),
-        st.tuples(st.just("room in the pipe"), session_numbers, st.integers(1, 60)),
-        st.tuples(st.just("send now"), session_numbers),
-        st.tuples(st.just("close"), session_numbers),
-        st.tuples(st.just("end turn")),
+speaking = st.one_of(
+    st.tuples(
+        st.just("say"),
+        room_numbers,
+        lanes,
+        st.sampled_from(list(Delivery)),
+        st.none() | session_numbers,
     ),
-    max_size=60,
+    st.tuples(st.just("post"), session_numbers, lanes),
+    st.tuples(st.just("join"), session_numbers, room_numbers),
+    st.tuples(st.just("leave"), session_numbers, room_numbers),
+    st.tuples(st.just("send now"), session_numbers),
+    st.tuples(st.just("end turn")),
 )
+hindering = st.one_of(
+    st.tuples(st.just("pause"), session_numbers),
+    st.tuples(st.just("resume"), session_numbers),
+    st.tuples(st.just("room in the pipe"), session_numbers, st.integers(1, 60)),
+    st.tuples(st.just("close"), session_numbers),
+)
+steps = st.lists(st.one_of(speaking, hindering), max_size=60)
 
 
-def play(script: list[tuple[Any, ...]]) -> list[Any]:
+def play(script: list[tuple[Any, ...]], writes_per_turn: int = 1_000) -> list[Any]:
     """Return what everybody was written, who was cut, and what was counted."""
     stage = Stage(lanes=TIGHT)
+    stage.engine.writes_per_turn = writes_per_turn
     for number, session in enumerate(stage.sessions):
         stage.rooms[number % 2].add(session)
         stage.rooms[2].add(session)
@@ -242,14 +243,14 @@ def play(script: list[tuple[Any, ...]]) -> list[Any]:
                 room, lane_name, delivery_class, excluded = args
                 stage.say(
                     room,
-                    data,
+                    lane_name.encode() + data,
                     lane_name=lane_name,
                     delivery=delivery_class,
                     key="k",
                     exclude=None if excluded is None else stage.sessions[excluded],
                 )
             case "post":
-                stage.engine.post(session, hot(data, args[1]))
+                stage.engine.post(session, hot(args[1].encode() + data, args[1]))
             case "join":
                 room = stage.rooms[args[1]]
                 if session not in room.members and session not in stage.cut:
@@ -272,7 +273,7 @@ def play(script: list[tuple[Any, ...]]) -> list[Any]:
                 session.outbox.close()
             case "end turn":
                 stage.clock.end_turn()
-    stage.clock.end_turn()
+    stage.clock.end_turns()
     counted = [
         (one.messages_out, one.conflated, one.dropped, one.lost, one.overflowed)
         for one in stage.engine.counters
@@ -299,8 +300,134 @@ def test_sharing_changes_nothing_that_anybody_sees(
 
 def test_a_tail_ends_with_the_turn() -> None:
     audience = Audience(WIRE)
-    audience.sharing = True
-    audience.share(form(b"chat"))
-    audience.share(form(b"input", "realtime"))
-    assert [one.data for one in audience.take_tail()] == [b"#input", b"#chat"]
-    assert (audience.posted, audience.tail, audience.sharing) == (0, {}, False)
+    tail = audience.begin()
+    tail.add(form(b"chat"))
+    tail.add(form(b"input", "realtime"))
+    assert audience.take_tail() is tail
+    assert [one.data for one in tail.in_order()] == [b"#input", b"#chat"]
+    assert audience.tail is None
+    assert audience.late is tail
+
+
+# ---------------------------------------------------------- tails of several turns
+
+
+def test_what_is_not_urgent_takes_so_many_writes_a_turn() -> None:
+    stage = Stage()
+    stage.everybody_joins()
+    stage.engine.writes_per_turn = 3
+    stage.say(0, b"1")
+    for turns in range(1, 4):
+        stage.clock.end_turn()
+        written = [b"#1" if n < 3 * turns else b"" for n in range(8)]
+        assert stage.written() == written
+    assert not stage.clock.soon
+
+
+def test_who_has_not_got_the_late_tail_gets_both_in_order() -> None:
+    stage = Stage()
+    room = stage.everybody_joins()
+    stage.engine.writes_per_turn = 3
+    stage.say(0, b"1")
+    stage.clock.end_turn()
+    stage.say(0, b"2")
+    stage.engine.post(stage.sessions[7], hot(b"ack"))
+    room.remove(stage.sessions[6])
+    stage.say(0, b"3")
+    stage.clock.end_turns()
+    assert stage.written() == [b"#1#2#3"] * 6 + [b"#1#2", b"#1#2#ack#3"]
+
+
+def test_the_urgent_is_written_to_everybody_in_its_turn() -> None:
+    stage = Stage()
+    stage.everybody_joins()
+    stage.engine.writes_per_turn = 3
+    stage.say(0, b"chat")
+    stage.clock.end_turn()
+    stage.say(0, b"input", lane_name="realtime")
+    stage.clock.end_turn()
+    # It goes before what the late have not got yet.
+    assert stage.written() == [b"#chat#input"] * 3 + [b"#input#chat"] * 5
+    assert not stage.clock.soon
+
+
+def test_the_urgent_of_one_room_does_not_wait_for_another() -> None:
+    stage = Stage()
+    stage.everybody_joins(0)
+    for session in stage.sessions[4:]:
+        stage.rooms[1].add(session)
+    stage.engine.writes_per_turn = 1
+    stage.say(0, b"chat")
+    stage.say(1, b"input", lane_name="realtime")
+    stage.engine.post(stage.sessions[3], hot(b"pong", "control"))
+    stage.clock.end_turn()
+    assert stage.written() == [b"#chat", b"", b"", b"#pong#chat"] + [b"#input#chat"] * 4
+
+
+def test_rooms_take_turns_with_their_tails() -> None:
+    stage = Stage()
+    for number, session in enumerate(stage.sessions):
+        stage.rooms[number % 2].add(session)
+    stage.engine.writes_per_turn = 2
+    stage.say(0, b"a")
+    stage.say(1, b"b")
+    stage.clock.end_turn()
+    stage.clock.end_turn()
+    assert stage.written() == [b"#a", b"#b"] * 2 + [b""] * 4
+
+
+def test_sessions_have_a_share_of_a_flooded_turn() -> None:
+    stage = Stage()
+    stage.everybody_joins()
+    stage.rooms[0].remove(stage.sessions[7])
+    stage.engine.writes_per_turn = 1
+    stage.say(0, b"chat")
+    stage.engine.post(stage.sessions[7], hot(b"ack"))
+    stage.clock.end_turn()
+    assert stage.written()[7] == b"#ack"
+
+
+def test_who_is_full_when_the_late_tail_comes_keeps_both() -> None:
+    stage = Stage()
+    stage.everybody_joins()
+    stage.engine.writes_per_turn = 1
+    stage.pipes[1].room = 0
+    stage.say(0, b"1")
+    stage.clock.end_turn()
+    stage.say(0, b"2")
+    stage.clock.end_turns()
+    stage.pipes[1].room = None
+    stage.engine.resume(stage.sessions[1])
+    assert stage.written() == [b"#1#2"] * 8
+
+
+def by_lane(written: bytes) -> dict[bytes, list[bytes]]:
+    """Return the messages that one was written, those of each lane in order."""
+    found: dict[bytes, list[bytes]] = {}
+    for message in written.split(b"#")[1:]:
+        found.setdefault(message.rstrip(b"0123456789;"), []).append(message)
+    return found
+
+
+@settings(max_examples=300)
+@given(script=st.lists(speaking, max_size=60), writes=st.integers(1, 6))
+def test_several_turns_change_no_lane_of_anybody(
+    script: list[tuple[Any, ...]], writes: int
+) -> None:
+    late, _, counted = play(script, writes)
+    at_once, _, expected = play(script)
+    assert [by_lane(one) for one in late] == [by_lane(one) for one in at_once]
+    assert counted == expected
+
+
+@settings(max_examples=300)
+@given(script=steps, writes=st.integers(1, 6))
+def test_several_turns_change_no_order(
+    script: list[tuple[Any, ...]], writes: int
+) -> None:
+    written, _, _ = play(script, writes)
+    for one in written:
+        for lane_name, messages in by_lane(one).items():
+            if b"sys.lost" not in one:
+                numbers = [int(m[len(lane_name) : -1]) for m in messages]
+                assert numbers == sorted(set(numbers))

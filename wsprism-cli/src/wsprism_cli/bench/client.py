@@ -418,12 +418,19 @@ class Sender:
         index: The stream's place in the plan.
         stream: The stream.
         tally: Where it counts.
+        place: Which of the stream's senders it is.
     """
 
     def __init__(
-        self, client: LoadClient, index: int, stream: Stream, tally: Tally
+        self,
+        client: LoadClient,
+        index: int,
+        stream: Stream,
+        tally: Tally,
+        place: int,
     ) -> None:
         self.client = client
+        self.place = place
         self.stream = stream
         self._index = index
         self._tally = tally

@@ -144,7 +144,7 @@ class _Conductor:
         self._result = Result(
             scenario=plan.scenario,
             clients=plan.clients,
-            workers=setting.workers,
+            workers=plan.processes(setting.workers),
             own=setting.target is None,
             gateway_cores=gateway_cores,
             load_cores=load_cores,
@@ -216,7 +216,9 @@ class _Conductor:
     async def _start_workers(self) -> None:
         cores = self._result.load_cores
         target = replace(self._target, prefix=f"bench-{token_hex(4)}-")
-        for place in range(self._setting.workers):
+        processes = self._result.workers
+        is_divided = processes > self._setting.workers
+        for place in range(processes):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "wsprism_cli.bench.worker"),
                 stdin=asyncio.subprocess.PIPE,
@@ -232,10 +234,11 @@ class _Conductor:
                     "plan": asdict(self._plan),
                     "target": asdict(target),
                     "place": place,
-                    "workers": self._setting.workers,
+                    "workers": processes,
                     "cores": cores,
                     # Waiting without sleeping takes a core, and one of its own.
-                    "wait_finely": len(cores) >= self._setting.workers,
+                    "wait_finely": len(cores) >= processes,
+                    "yields": is_divided and place > 0,
                 }
             )
 
@@ -331,7 +334,9 @@ class _Conductor:
     ) -> None:
         result.seconds = max(one["seconds"] for one in told)
         result.client_cpu = max(one["cpu"] for one in told)
-        for one in told:
+        # Where some are apart, it is their delays that are told.
+        is_divided = self._result.workers > self._setting.workers
+        for one in told[:1] if is_divided else told:
             result.lag.add(Histogram.from_json(one["lag"]))
         for index, stream in enumerate(self._plan.streams):
             if stream.name not in phase.streams:

@@ -25,6 +25,8 @@ class Group:
         symbols: What they subscribe to of the market.
         bytes_per_s: How fast they read; 0 is as fast as they can.
         reconnects_per_s: How many of the group hang up and come back in a second.
+        apart: Whether a process of its own has them, so that they are not late because
+            of what the others read.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Group:
     symbols: tuple[str, ...] = ()
     bytes_per_s: int = 0
     reconnects_per_s: float = 0
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,25 @@ class Plan:
     def seconds(self) -> float:
         """How long the phases take."""
         return sum(phase.seconds + phase.settle for phase in self.phases)
+
+    def processes(self, workers: int) -> int:
+        """Return how many processes it takes, with so many for those not apart."""
+        return workers + any(group.apart for group in self.groups)
+
+    def share(self, place: int, processes: int) -> list[tuple[int, Group]]:
+        """Return the clients of one of the processes, each with its index.
+
+        Args:
+            place: Which of them; those apart are in the first.
+            processes: How many there are.
+        """
+        first = int(any(group.apart for group in self.groups))
+        clients = enumerate(group for group in self.groups for _ in range(group.size))
+        return [
+            (number, group)
+            for number, group in clients
+            if place == (0 if group.apart else first + number % (processes - first))
+        ]
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Plan:

@@ -208,6 +208,7 @@ def _flood(load: Load) -> Plan:
                 size=players,
                 rooms=("lobby", "match"),
                 symbols=SYMBOLS,
+                apart=True,
             ),
             Group(name="talkers", size=publishers, rooms=("lobby",)),
             Group(

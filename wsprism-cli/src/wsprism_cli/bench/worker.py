@@ -40,6 +40,8 @@ FINE: Final = 1_500_000
 #: Two turns of a loop that has nothing else to do are no further apart than this.
 IDLE_TURN: Final = 30_000
 BEAT: Final = 4.0
+#: How much nicer a process is that may not make those apart late.
+YIELDING: Final = 10
 TICK: Final = 0.5
 LAG_PROBE: Final = 0.02
 #: Nothing that is under way takes longer than this from one piece to the next.
@@ -92,13 +94,7 @@ class Worker:
             LoadError: One of them was refused.
         """
         plan = self._plan
-        mine = [
-            (number, group)
-            for number, group in enumerate(
-                group for group in plan.groups for _ in range(group.size)
-            )
-            if number % self._workers == self._place
-        ]
+        mine = plan.share(self._place, self._workers)
         turns = iter(mine)
         began, cpu = time.perf_counter_ns(), time.process_time()
 
@@ -164,7 +160,8 @@ class Worker:
             ):
                 client = self._clients.get(number)
                 if client is not None:
-                    sender = Sender(client, index, stream, self._tally)
+                    place = number - starts[stream.group]
+                    sender = Sender(client, index, stream, self._tally, place)
                     self._senders[index].append(sender)
                     self._of_client[index, number] = sender
                     if stream.window:
@@ -260,11 +257,9 @@ class Worker:
         if stream.rate:
             interval = int(1e9 / stream.rate)
             # Spread over the interval, as players are who know nothing of one another.
-            for place, sender in enumerate(self._senders[index]):
-                offset = interval * (place * self._workers + self._place)
-                self._schedule(
-                    start + offset // max(1, stream.senders), interval, sender.send
-                )
+            for sender in self._senders[index]:
+                offset = interval * sender.place // stream.senders
+                self._schedule(start + offset, interval, sender.send)
         elif not begun:
             for _ in range(stream.window):
                 for sender in self._senders[index]:
@@ -401,6 +396,8 @@ async def _work(lines: asyncio.Queue[bytes]) -> int:
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     worker = Worker(told, say)
+    if told["yields"] and hasattr(os, "nice"):
+        os.nice(YIELDING)
     try:
         await worker.connect()
         go = json.loads(await lines.get())

@@ -4,14 +4,19 @@ Posting a message to a session is one append to one of its lanes, and to a room 
 append to the tail of its audience. The first post of a turn of the event loop marks
 either; at the end of the turn each session with something new is flushed with one
 write.
+
+What is not urgent takes only so many writes a turn, and goes on in the next, behind
+whatever has come meanwhile: a flood of chat to a thousand members does not keep an
+input of the game waiting until the last of them has it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
-from wsprism_core.realtime.audience import SHARING_PAYS_FROM, Audience
+from wsprism_core.realtime.audience import SHARING_PAYS_FROM, Audience, Tail
 from wsprism_core.realtime.backlog import LaneCounters, Pull, Unsent
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.deadline import WriteDeadline
@@ -25,7 +30,10 @@ from wsprism_core.realtime.outbox import (
 from wsprism_core.realtime.session import Session
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
-__all__ = ("DeliveryEngine", "MessageTooLarge")
+__all__ = ("WRITES_PER_TURN", "DeliveryEngine", "MessageTooLarge")
+
+#: Writes of what is not urgent in one turn, of 10 to 25 us each.
+WRITES_PER_TURN: Final = 64
 
 CLEAN, DIRTY, STALLED, CLOSED, SHARING = OutboxState
 
@@ -61,6 +69,9 @@ class DeliveryEngine:
         slow_consumer: Called at the end of the turn with each session whose reliable
             messages exceeded a bound; it closes the session.
         writes: The write deadline; None is none.
+
+    Attributes:
+        writes_per_turn: Writes of what is not urgent in one turn.
     """
 
     def __init__(
@@ -72,6 +83,10 @@ class DeliveryEngine:
     ) -> None:
         self._clock = clock
         self._writes = writes
+        self.writes_per_turn = WRITES_PER_TURN
+        names = [lane.name for lane in lanes]
+        #: The last lane that is urgent.
+        self._urgent = names.index("realtime") if "realtime" in names else 0
         self.lanes = lanes
         self._largest = tuple(lane.max_message_bytes for lane in lanes)
         self.counters = tuple(LaneCounters() for _ in lanes)
@@ -79,7 +94,9 @@ class DeliveryEngine:
         self.unsent: Unsent = Counter()
         self._slow_consumer = slow_consumer
         self._dirty: list[Session] = []
-        self._sharing: list[Audience] = []
+        # Those of them with something urgent.
+        self._hasty: deque[Session] = deque()
+        self._sharing: deque[Audience] = deque()
         self._overflowed: list[Session] = []
         self._flush_due = False
 
@@ -171,7 +188,11 @@ class DeliveryEngine:
             self._schedule()
 
     def _post(self, sessions: Iterable[Session], form: Form) -> None:
-        lane, size, dirty = form.message.lane, form.size, self._dirty
+        lane, size = form.message.lane, form.size
+        is_urgent = lane <= self._urgent
+        dirty: deque[Session] | list[Session] = (
+            self._hasty if is_urgent else self._dirty
+        )
         # A flush may end a session, and so change the members.
         for session in tuple(sessions):
             outbox = session.outbox
@@ -189,6 +210,8 @@ class DeliveryEngine:
             if state is CLEAN:
                 outbox.state = DIRTY
                 dirty.append(session)
+            elif is_urgent:
+                dirty.append(session)
             if outbox.posted > POSTED_LIMIT:
                 self.flush_session(session)
         if dirty or self._overflowed:
@@ -196,68 +219,115 @@ class DeliveryEngine:
 
     def _share(self, audience: Audience, form: Form, exclude: Session | None) -> None:
         """Put a message into an audience's tail, and post it to those who are apart."""
-        if not audience.sharing:
+        tail = audience.tail
+        if tail is None:
             if len(audience.members) < SHARING_PAYS_FROM:
                 members: Iterable[Session] = audience.members
                 if exclude is not None:
                     members = [one for one in members if one is not exclude]
                 self._post(members, form)
                 return
-            self._begin_sharing(audience)
-        if exclude is not None and exclude.outbox.shared is audience:
+            tail = self._begin_sharing(audience)
+        if exclude is not None and audience.serves(exclude):
             audience.part(exclude)
-        audience.share(form)
+        tail.add(form)
         if audience.apart:
             self._post([one for one in audience.apart if one is not exclude], form)
-        if audience.posted > POSTED_LIMIT:
-            self._flush_audience(audience)
+        if tail.posted > POSTED_LIMIT:
+            self._flush_at_once(audience)
 
-    def _begin_sharing(self, audience: Audience) -> None:
-        """Let the members share a tail until the end of the turn, but for some."""
-        audience.sharing = True
-        self._sharing.append(audience)
+    def _begin_sharing(self, audience: Audience) -> Tail:
+        """Let the members share a tail until it is written, but for some."""
+        if not audience.is_due:
+            audience.is_due = True
+            self._sharing.append(audience)
+        tail = audience.begin()
         for session in audience.members:
             outbox = session.outbox
             if outbox.state is CLEAN:
                 outbox.state = SHARING
-                outbox.shared = audience
-            else:
+                outbox.shared = tail
+            elif not audience.serves(session):
                 # It has something of its own already, or its socket is full.
                 audience.apart[session] = None
         self._schedule()
+        return tail
 
     def _have_own(self, session: Session) -> None:
         """See to it that what waits for a session is in its own lanes."""
-        audience = session.outbox.shared
-        if audience is not None:
-            audience.part(session)
+        shared = session.outbox.shared
+        if shared is not None:
+            shared.audience.part(session)
 
     def flush(self) -> None:
-        """Write what every marked session has waiting, and cut the slow consumers."""
+        """Write what waits, the urgent first, and cut the slow consumers.
+
+        What is not urgent is written up to a number of writes; the rest is scheduled.
+        """
         self._flush_due = False
-        sharing, self._sharing = self._sharing, []
-        dirty, self._dirty = self._dirty, []
-        sharing.reverse()
-        dirty.reverse()
+        left = self.writes_per_turn
         try:
-            while sharing:
-                audience = sharing.pop()
-                if audience.sharing:
-                    self._flush_audience(audience)
-            while dirty:
-                session = dirty.pop()
-                if session.outbox.state is DIRTY:
-                    self.flush_session(session)
+            self._flush_urgent()
+            left = self._flush_audiences(left)
+            # Sessions have a share even where rooms would take all of it.
+            self._flush_sessions(max(left, 1 + self.writes_per_turn // 4))
         finally:
-            if sharing or dirty:
-                # Something failed that never should; the others are next.
-                self._sharing += sharing
-                self._dirty += dirty
+            # There is more than fits a turn, or something failed that never should.
+            if self._hasty or self._sharing or self._dirty:
                 self._schedule()
         # Cutting a session changes rooms, so no loop over members may be under way.
         overflowed, self._overflowed = self._overflowed, []
         for session in overflowed:
             self._slow_consumer(session)
+
+    def _flush_urgent(self) -> None:
+        """Flush every session and audience that has something urgent."""
+        for audience in self._sharing:
+            self._dirty += audience.parted
+            audience.parted = []
+        hasty = self._hasty
+        while hasty:
+            session = hasty.popleft()
+            if session.outbox.state is DIRTY:
+                self.flush_session(session)
+        urgent = self._urgent
+        for audience in tuple(self._sharing):
+            tail = audience.tail
+            if tail is not None and min(tail.lanes) <= urgent:
+                self._flush_at_once(audience)
+
+    def _flush_audiences(self, left: int) -> int:
+        """Write tails, each audience's in its turn; return how many writes are left."""
+        for _ in range(len(self._sharing)):
+            if left <= 0:
+                break
+            audience = self._sharing.popleft()
+            try:
+                if audience.is_overtaken:
+                    audience.end_late()
+                while left > 0 and (audience.late or audience.tail):
+                    left = self._write_tail(audience, left)
+            finally:
+                audience.is_due = bool(audience.late or audience.tail)
+                if audience.is_due:
+                    self._sharing.append(audience)
+                self._dirty += audience.parted
+                audience.parted = []
+        return left
+
+    def _flush_sessions(self, left: int) -> None:
+        """Flush sessions that have something of their own, with `left` writes."""
+        dirty, self._dirty = self._dirty, []
+        dirty.reverse()
+        try:
+            while dirty and left > 0:
+                session = dirty.pop()
+                if session.outbox.state is DIRTY:
+                    left -= 1
+                    self.flush_session(session)
+        finally:
+            dirty.reverse()
+            self._dirty = dirty + self._dirty
 
     def flush_session(self, session: Session) -> None:
         """Write what one session has waiting, as far as its socket takes it."""
@@ -313,29 +383,66 @@ class DeliveryEngine:
         if self._writes is not None:
             self._writes.forget(session)
 
-    def _flush_audience(self, audience: Audience) -> None:
-        """Write an audience's tail to those who share it, joined once for all."""
-        parted, size = audience.parted, audience.posted
-        forms = audience.take_tail()
-        chunks = _chunks(forms, size)
-        sharers = 0
-        # A write may end a session, and so change the members.
-        for session in list(audience.members):
-            outbox = session.outbox
-            if outbox.shared is not audience:
-                continue
-            sharers += 1
-            outbox.shared = None
-            outbox.state = CLEAN
-            for data, left in chunks:
-                if not session.link.write(data):
-                    self._keep_rest(session, left)
-                    break
-        for form in forms:
-            self.counters[form.message.lane].messages_out += sharers
+    def _flush_at_once(self, audience: Audience) -> None:
+        """Write all that an audience has, without a bound."""
+        audience.end_late()
+        if audience.tail is not None:
+            self._write_tail(audience, len(audience.members))
+        parted, audience.parted = audience.parted, []
         for session in parted:
             if session.outbox.state is DIRTY:
                 self.flush_session(session)
+
+    def _write_tail(self, audience: Audience, left: int) -> int:
+        """Write an audience's tail to those who share it, joined once for all.
+
+        Args:
+            audience: Has a late tail or an open one; the late one comes first.
+            left: How many writes there may be.
+
+        Returns:
+            How many are left of those.
+        """
+        tail = audience.late or audience.take_tail()
+        forms = tail.in_order()
+        chunks = _chunks(forms, tail.posted)
+        waiting = tail.waiting
+        served = 0
+        # A write may end a session, and so change the members.
+        while waiting and served < left:
+            session = waiting.pop()
+            outbox = session.outbox
+            if outbox.shared is not tail:
+                continue
+            served += 1
+            outbox.shared = None
+            outbox.state = CLEAN
+            for data, rest in chunks:
+                if not session.link.write(data):
+                    self._keep_rest(session, rest)
+                    break
+            if audience.tail is not None:
+                self._go_on_sharing(audience, audience.tail, session)
+        for form in forms:
+            self.counters[form.message.lane].messages_out += served
+        if not waiting:
+            audience.late = None
+        return left - served
+
+    def _go_on_sharing(self, audience: Audience, tail: Tail, session: Session) -> None:
+        """Let a session that has got the late tail wait for the open one."""
+        outbox = session.outbox
+        if session not in audience.members or session in audience.apart:
+            return
+        if outbox.state is CLEAN:
+            outbox.state = SHARING
+            outbox.shared = tail
+        elif outbox.state is STALLED:
+            audience.apart[session] = None
+            for form in tail.in_order():
+                if not outbox.offer(form):
+                    self._overflow(session)
+                    break
 
     def _keep_rest(self, session: Session, left: Sequence[Form]) -> None:
         """Let wait what a socket that is full did not take of a tail."""

@@ -17,7 +17,7 @@ from wsprism_core.realtime.lanes import Lane
 from wsprism_core.realtime.wire import Form, Wire
 
 if TYPE_CHECKING:
-    from wsprism_core.realtime.audience import Audience
+    from wsprism_core.realtime.audience import Tail
 
 __all__ = ("POSTED_LIMIT", "WRITE_CHUNK", "Outbox", "OutboxState", "Sink")
 
@@ -76,7 +76,7 @@ class Outbox:
         queues: One list of forms per lane, oldest first: what this turn posted.
         posted: How many bytes those are.
         handed: Bytes that were handed over while the socket was full or had been.
-        shared: The audience whose tail it shares; None unless it is SHARING.
+        shared: The tail that it shares; None unless it is SHARING.
         state: Where it stands with its socket.
     """
 
@@ -108,7 +108,7 @@ class Outbox:
         self.queues: list[list[Form]] = [[] for _ in lanes]
         self.posted = 0
         self.handed = 0
-        self.shared: Audience | None = None
+        self.shared: Tail | None = None
         self.state: OutboxState = CLEAN
         self.own: Sequence[LaneCounters] | None = None
         self._counters = counters
