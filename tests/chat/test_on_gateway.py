@@ -71,7 +71,7 @@ async def test_without_a_room_the_active_one_is_meant(
 
 
 async def test_history_is_what_was_said(gateway: type[GatewayHarness]) -> None:
-    config = config_with(gateway={"history_size": 3})
+    config = config_with(gateway={"history": {"messages": 3}})
     async with gateway("chat", config=config) as gw, gw.connect("ann") as ann:
         await ann.join("lobby")
         for n in range(5):

@@ -432,17 +432,17 @@ def encode_for_each_member() -> Any:
 
 def number_a_room_with_a_hole() -> Any:
     """A room leaves out a number."""
-    from wsprism_core.backplane.memory import MemoryChannel
+    from wsprism_core.history.memory import MemoryHistory
 
-    keep = MemoryChannel._keep
+    append = MemoryHistory.append
     due = _now_and_then(20)
 
-    def mutated(self: Any, publication: Any, receipt: Any) -> None:
-        keep(self, publication, receipt)
-        if publication.recoverable and due():
-            self._shared.seq += 1
+    def mutated(self: MemoryHistory, message: Any, stored: Any) -> None:
+        append(self, message, stored)
+        if due():
+            self.seq += 1
 
-    return patch.object(MemoryChannel, "_keep", mutated)
+    return patch.object(MemoryHistory, "append", mutated)
 
 
 def give_one_member_another_order() -> Any:

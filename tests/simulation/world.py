@@ -408,7 +408,7 @@ class World:
                 "ping_interval_ms": 2_000,
                 "pong_timeout_ms": 3_000,
                 "idle_timeout_ms": 10_000,
-                "history_size": self._keeping.history,
+                "history": {"messages": self._keeping.history},
                 "max_recover_messages": self._keeping.recover,
             },
             plugins={

@@ -22,6 +22,10 @@ class Ear:
         self.numbers: list[int | None] = []
         self.failure: ValueError | None = None
 
+    def check(self, publication: Publication) -> None:
+        if self.failure is not None:
+            raise self.failure
+
     def published(self, publication: Publication, receipt: Receipt) -> None:
         if self.failure is not None:
             raise self.failure

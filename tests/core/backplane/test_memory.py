@@ -7,11 +7,16 @@ import pytest
 from support.backplane_contract import BackplaneContract, text
 from support.pure import ManualClock
 from wsprism_core.backplane.memory import MemoryBackplane
+from wsprism_core.history.memory import MemoryStore
+from wsprism_core.history.port import Retention
 
 
-def new_backplane(**options: int) -> MemoryBackplane:
+def new_backplane(messages: int = 100, **options: int) -> MemoryBackplane:
     epochs = count()
-    return MemoryBackplane(ManualClock(), lambda: f"e{next(epochs)}", **options)
+    store = MemoryStore(
+        lambda: f"e{next(epochs)}", lambda tenant, room: Retention(messages=messages)
+    )
+    return MemoryBackplane(ManualClock(), store, **options)
 
 
 class TestMemoryBackplane(BackplaneContract):
@@ -20,7 +25,7 @@ class TestMemoryBackplane(BackplaneContract):
         return new_backplane()
 
     def test_history_is_bounded(self) -> None:
-        channel, _ = self.open(new_backplane(history_size=3))
+        channel, _ = self.open(new_backplane(messages=3))
         for n in range(9):
             channel.publish(text(n))
         found = channel.history(before=None, after=None, limit=50)

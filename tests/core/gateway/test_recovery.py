@@ -168,7 +168,9 @@ async def test_what_was_missed_follows_the_answer_and_then_what_is_live(
 async def test_else_the_client_is_told_why(
     gateway: type[GatewayHarness], data: dict[str, Any], reason: str
 ) -> None:
-    config = config_with(gateway={"history_size": 8, "max_recover_messages": 5})
+    config = config_with(
+        gateway={"history": {"messages": 8}, "max_recover_messages": 5}
+    )
     async with gateway("chat", config=config) as gw, gw.connect("ann") as ann:
         epoch = (await ann.join("lobby"))["data"]["epoch"]
         await say(ann, *"abcdefghij")
@@ -265,7 +267,7 @@ async def test_what_waits_and_is_fetched_again_is_not_sent_twice(
 async def test_history_that_moves_on_meanwhile_is_told_of(
     gateway: type[GatewayHarness],
 ) -> None:
-    config = config_with(gateway={"history_size": 10})
+    config = config_with(gateway={"history": {"messages": 10}})
     async with (
         gateway("chat", config=config) as gw,
         gw.connect("ann") as ann,

@@ -8,13 +8,17 @@ from contextlib import AsyncExitStack
 import pytest
 
 from wsprism_core.backplane.memory import MemoryBackplane
+from wsprism_core.history.memory import MemoryStore
+from wsprism_core.history.port import Retention
 from wsprism_core.testing import GatewayHarness, VirtualClock
 
 
 @pytest.fixture
 async def pair() -> AsyncIterator[tuple[GatewayHarness, GatewayHarness]]:
     clock = VirtualClock()
-    backplane = MemoryBackplane(clock, lambda: "an-epoch")
+    backplane = MemoryBackplane(
+        clock, MemoryStore(lambda: "an-epoch", lambda tenant, room: Retention())
+    )
     async with AsyncExitStack() as stack:
         yield (
             await stack.enter_async_context(

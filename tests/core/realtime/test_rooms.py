@@ -4,12 +4,16 @@ import pytest
 
 from support.pure import WIRE, ManualClock, session
 from wsprism_core.backplane.memory import MemoryBackplane
+from wsprism_core.history.memory import MemoryStore
+from wsprism_core.history.port import Retention
 from wsprism_core.realtime.channel import Publication, Receipt
 from wsprism_core.realtime.rooms import Room, RoomRegistry
 
 
 class Deaf:
     def published(self, publication: Publication, receipt: Receipt) -> None: ...
+
+    def check(self, publication: Publication) -> None: ...
 
     def entered(self, n: int, user: str) -> None: ...
 
@@ -20,7 +24,9 @@ def a_room(registry: RoomRegistry | None = None, name: str = "lobby") -> Room:
     if registry is None:
         registry = RoomRegistry()
     room = registry.create("acme", name)
-    backplane = MemoryBackplane(ManualClock(), lambda: "epoch")
+    backplane = MemoryBackplane(
+        ManualClock(), MemoryStore(lambda: "epoch", lambda tenant, room: Retention())
+    )
     room.channel = backplane.open("acme", name, Deaf())
     return room
 

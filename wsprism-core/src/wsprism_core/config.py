@@ -10,7 +10,7 @@ import difflib
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -30,7 +30,9 @@ __all__ = (
     "DeflateConfig",
     "GatewayConfig",
     "HandshakeLimit",
+    "HistoryConfig",
     "HotErrorMode",
+    "KeptRooms",
     "LaneBounds",
     "OnExceed",
     "RateLimitScope",
@@ -135,6 +137,32 @@ class LaneBounds(_Section):
     max_message_bytes: Positive | None = None
 
 
+class KeptRooms(_Section):
+    """How much is kept of some rooms; 0 bytes or seconds are no bound."""
+
+    rooms: Annotated[str, Field(min_length=1, max_length=128)]
+    messages: Annotated[int, Field(ge=0)] = 1_000
+    bytes: Annotated[int, Field(ge=0)] = 4 * 1024 * 1024
+    age_s: Annotated[int, Field(ge=0)] = 0
+
+
+class HistoryConfig(_Section):
+    """Where recoverable messages are kept, and how much of rooms without a class."""
+
+    file: str | None = None
+    sync: Literal["normal", "full"] = "normal"
+    max_waiting: Positive = 10_000
+    messages: Annotated[int, Field(ge=0)] = 1_000
+    bytes: Annotated[int, Field(ge=0)] = 4 * 1024 * 1024
+    age_s: Annotated[int, Field(ge=0)] = 0
+    classes: tuple[KeptRooms, ...] = ()
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
 class AdminConfig(_Section):
     """Where operators look into the gateway, and with which key."""
 
@@ -174,7 +202,7 @@ class GatewayConfig(_Section):
     presence_max_members: Annotated[int, Field(ge=0)] = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64
-    history_size: Annotated[int, Field(ge=0)] = 1_000
+    history: HistoryConfig = HistoryConfig()
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000
     max_recover_messages: Annotated[int, Field(ge=0)] = 1_000

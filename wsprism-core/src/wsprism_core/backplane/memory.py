@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from wsprism_core.history.port import HistoryStore, NewMessage, RoomHistory
 from wsprism_core.realtime.channel import (
     Publication,
     Receipt,
@@ -20,19 +19,22 @@ __all__ = ("MemoryBackplane", "MemoryChannel")
 
 #: What became of a publication of which nothing need be said.
 NOTHING: Final = Receipt()
+#: What became of one that the store could not keep; nobody got it.
+NOT_STORED: Final = Receipt(stored=False)
+#: Told what became of a publication.
+Done: TypeAlias = Callable[[Receipt], None]
 
 
 class MemoryBackplane:
-    """Rooms in memory, with the last messages of each.
+    """Rooms in memory; a store keeps the recoverable messages of each.
 
     Args:
         clock: Time.
-        new_epoch: Returns a string that no room has had as its epoch.
-        history_size: Recoverable messages kept per room.
+        store: Where messages are kept.
         dedup_window: Publishers' ids remembered per room.
-        idle_rooms: Rooms of one tenant without members that are kept for their
-            history; beyond it the one that has been empty longest is forgotten, and
-            begins with a new epoch.
+        idle_rooms: Rooms of one tenant without members that are kept for their history,
+            where the store is not durable; beyond it the one that has been empty
+            longest is forgotten, and begins with a new epoch.
     """
 
     name = "memory"
@@ -40,15 +42,13 @@ class MemoryBackplane:
     def __init__(
         self,
         clock: Clock,
-        new_epoch: Callable[[], str],
+        store: HistoryStore,
         *,
-        history_size: int = 100,
         dedup_window: int = 1000,
         idle_rooms: int = 1000,
     ) -> None:
         self._clock = clock
-        self._new_epoch = new_epoch
-        self._history_size = history_size
+        self._store = store
         self._dedup_window = dedup_window
         self._idle_rooms = idle_rooms
         self._rooms: dict[tuple[str, str], _SharedRoom] = {}
@@ -56,10 +56,16 @@ class MemoryBackplane:
         self._idle: dict[str, OrderedDict[tuple[str, str], None]] = {}
 
     async def start(self) -> None:
-        """Do nothing: memory is there."""
+        """Open the store.
+
+        Raises:
+            OSError: It cannot be had.
+        """
+        await self._store.start()
 
     async def stop(self) -> None:
-        """Do nothing: memory needs no goodbye."""
+        """Close the store, once what waits is safe."""
+        await self._store.stop()
 
     def open(self, tenant: str, room: str, subscriber: Subscriber) -> MemoryChannel:
         """Take hold of a room."""
@@ -68,9 +74,9 @@ class MemoryBackplane:
         if shared is None:
             shared = self._rooms[key] = _SharedRoom(
                 key,
-                self._new_epoch(),
-                history=deque(maxlen=self._history_size),
+                self._store.open(tenant, room),
                 dedup_window=self._dedup_window,
+                durable=self._store.durable,
             )
         if tenant in self._idle:
             self._idle[tenant].pop(key, None)
@@ -78,8 +84,9 @@ class MemoryBackplane:
 
     def rest(self, shared: _SharedRoom) -> None:
         """Keep a room that lost its last member, or forget it where it has no past."""
-        if not shared.history:
+        if shared.durable or shared.history.oldest > shared.history.seq:
             del self._rooms[shared.key]
+            shared.history.close()
             return
         idle = self._idle.setdefault(shared.key[0], OrderedDict())
         idle[shared.key] = None
@@ -88,47 +95,41 @@ class MemoryBackplane:
             del self._rooms[oldest]
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A recoverable message that a room remembers."""
-
-    seq: int
-    ts: int
-    svc: str
-    type: str
-    data: Any
-
-    def envelope(self, room: str) -> dict[str, Any]:
-        """Return it as `Gateway.history` does."""
-        return {
-            "svc": self.svc,
-            "type": self.type,
-            "room": room,
-            "seq": self.seq,
-            "ts": self.ts,
-            "data": self.data,
-        }
-
-
 class _SharedRoom:
     """What all gateways share of a room."""
 
     def __init__(
         self,
         key: tuple[str, str],
-        epoch: str,
-        history: deque[_Kept],
+        history: RoomHistory,
         dedup_window: int,
+        *,
+        durable: bool,
     ) -> None:
         self.key = key
-        self.epoch = epoch
-        self.seq = 0
-        self.numbers = 0
+        self.history = history
+        self.durable = durable
+        self.numbers = history.numbers
         self.members: dict[int, str] = {}
         self.subscribers: list[Subscriber] = []
-        self.history = history
         self.dedup_window = dedup_window
-        self.receipts: OrderedDict[tuple[str, str], Receipt] = OrderedDict()
+        self.receipts: OrderedDict[tuple[str, str], Receipt] = OrderedDict(
+            (one.dedup, Receipt(one.seq, one.ts, one.ack)) for one in history.receipts()
+        )
+        # Who is told what becomes of a message that is on its way to the store.
+        self.waiting: dict[tuple[str, str], list[Done]] = {}
+
+    def deliver(self, publication: Publication, receipt: Receipt) -> None:
+        """Tell every gateway, in the order in which they came."""
+        for subscriber in tuple(self.subscribers):
+            subscriber.published(publication, receipt)
+
+    def remember(self, dedup: tuple[str, str] | None, receipt: Receipt) -> None:
+        """Remember what a publisher's own id has come to."""
+        if dedup is not None:
+            self.receipts[dedup] = receipt
+            if len(self.receipts) > self.dedup_window:
+                self.receipts.popitem(last=False)
 
 
 class MemoryChannel:
@@ -150,18 +151,22 @@ class MemoryChannel:
     @property
     def epoch(self) -> str:
         """The room's epoch."""
-        return self._shared.epoch
+        return self._shared.history.epoch
 
     @property
     def seq(self) -> int:
         """The number of the newest recoverable message."""
-        return self._shared.seq
+        return self._shared.history.seq
 
     @property
     def oldest(self) -> int:
         """The number of the oldest message kept."""
-        history = self._shared.history
-        return history[0].seq if history else self._shared.seq + 1
+        return self._shared.history.oldest
+
+    @property
+    def durable(self) -> bool:
+        """Whether messages are safe before they are delivered."""
+        return self._shared.durable
 
     def publish(
         self, publication: Publication, done: Callable[[Receipt], None] | None = None
@@ -169,34 +174,92 @@ class MemoryChannel:
         """Send a publication to every gateway of the room."""
         shared = self._shared
         receipt = NOTHING
+        dedup = None
         if isinstance(publication, TextPublication):
             dedup = publication.dedup
-            if dedup is not None and dedup in shared.receipts:
-                if done is not None:
-                    done(shared.receipts[dedup])
-                return
+            if dedup is not None:
+                if dedup in shared.receipts:
+                    if done is not None:
+                        done(shared.receipts[dedup])
+                    return
+                if dedup in shared.waiting:
+                    if done is not None:
+                        shared.waiting[dedup].append(done)
+                    return
             if publication.recoverable:
-                receipt = Receipt(
-                    shared.seq + 1, self._clock.wall_ms(), publication.ack
-                )
-            elif publication.ack is not None:
+                self._publish_numbered(publication, done)
+                return
+            if publication.ack is not None:
                 receipt = Receipt(ack=publication.ack)
-        # Our own gateway comes first: what cannot be encoded fails before anything has
-        # changed.
-        own = self._subscriber
-        own.published(publication, receipt)
-        for subscriber in shared.subscribers:
-            if subscriber is not own:
-                subscriber.published(publication, receipt)
-        if isinstance(publication, TextPublication):
-            self._keep(publication, receipt)
+        self._deliver(publication, receipt)
+        shared.remember(dedup, receipt)
         if done is not None:
             done(receipt)
+
+    def _publish_numbered(
+        self, publication: TextPublication, done: Done | None
+    ) -> None:
+        """Send a publication that takes a number and is kept."""
+        shared = self._shared
+        message = NewMessage(
+            self._clock.wall_ms(),
+            publication.svc,
+            publication.type,
+            publication.data,
+            publication.dedup,
+            publication.ack,
+        )
+        if shared.durable:
+            self._publish_durably(publication, message, done)
+            return
+        receipt = Receipt(shared.history.seq + 1, message.ts, publication.ack)
+        self._deliver(publication, receipt)
+        shared.history.append(message, _already_known)
+        shared.remember(publication.dedup, receipt)
+        if done is not None:
+            done(receipt)
+
+    def _publish_durably(
+        self, publication: TextPublication, message: NewMessage, done: Done | None
+    ) -> None:
+        """Send a publication once it is safe."""
+        shared = self._shared
+        # Once it is stored it is too late to find that it cannot be sent.
+        self._subscriber.check(publication)
+        followers = [] if done is None else [done]
+
+        def stored(seq: int | None) -> None:
+            if message.dedup is not None:
+                del shared.waiting[message.dedup]
+            if seq is None:
+                receipt = NOT_STORED
+            else:
+                receipt = Receipt(seq, message.ts, message.ack)
+                shared.deliver(publication, receipt)
+                shared.remember(message.dedup, receipt)
+            for follower in followers:
+                follower(receipt)
+
+        shared.history.append(message, stored)
+        if message.dedup is not None:
+            shared.waiting[message.dedup] = followers
+
+    def _deliver(self, publication: Publication, receipt: Receipt) -> None:
+        """Tell every gateway, our own first.
+
+        What cannot be encoded fails there, before anything has changed.
+        """
+        own = self._subscriber
+        own.published(publication, receipt)
+        for subscriber in self._shared.subscribers:
+            if subscriber is not own:
+                subscriber.published(publication, receipt)
 
     def enter(self, user: str) -> int:
         """Add a member."""
         shared = self._shared
         shared.numbers += 1
+        shared.history.note_numbers(shared.numbers)
         shared.members[shared.numbers] = user
         for subscriber in shared.subscribers:
             subscriber.entered(shared.numbers, user)
@@ -217,18 +280,9 @@ class MemoryChannel:
         self, *, before: int | None, after: int | None, limit: int
     ) -> Sequence[Mapping[str, Any]]:
         """Return kept recoverable messages, oldest first."""
-        kept, head = self._shared.history, self._shared.seq
-        # Numbers have no gaps, so that they tell the places.
-        start = 0 if after is None else max(0, len(kept) - (head - after))
-        end = len(kept)
-        if before is not None:
-            end = max(0, min(end, len(kept) - (head - before + 1)))
-        if after is not None:
-            end = min(end, start + limit)
-        else:
-            start = max(start, end - limit)
         room = self._shared.key[1]
-        return [one.envelope(room) for one in islice(kept, start, max(start, end))]
+        found = self._shared.history.read(before=before, after=after, limit=limit)
+        return [one.envelope(room) for one in found]
 
     def close(self) -> None:
         """Let go of the room."""
@@ -236,23 +290,6 @@ class MemoryChannel:
         if not self._shared.subscribers:
             self._backplane.rest(self._shared)
 
-    def _keep(self, publication: TextPublication, receipt: Receipt) -> None:
-        """Remember a publication that was delivered."""
-        shared = self._shared
-        if publication.recoverable:
-            assert receipt.seq is not None
-            assert receipt.ts is not None
-            shared.seq = receipt.seq
-            shared.history.append(
-                _Kept(
-                    receipt.seq,
-                    receipt.ts,
-                    publication.svc,
-                    publication.type,
-                    publication.data,
-                )
-            )
-        if publication.dedup is not None:
-            shared.receipts[publication.dedup] = receipt
-            if len(shared.receipts) > shared.dedup_window:
-                shared.receipts.popitem(last=False)
+
+def _already_known(seq: int | None) -> None:
+    """Take the number that a store in memory has given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from wsprism_core.actions import (
     Ack,
@@ -24,10 +24,11 @@ from wsprism_core.actions import (
 from wsprism_core.gateway.catalog import Catalog, OutboundRoute
 from wsprism_core.gateway.errors import error_data
 from wsprism_core.gateway.pulling import ServiceSource
+from wsprism_core.history.port import StoreFull
 from wsprism_core.protocol.envelope import numbered, outbound
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import encode_hot_frame
-from wsprism_core.protocol.layout import OPCODE_ACK
+from wsprism_core.protocol.layout import MAX_SAFE_INTEGER, OPCODE_ACK, ErrorCode
 from wsprism_core.realtime.backlog import Pull as Marker
 from wsprism_core.realtime.channel import (
     FramePublication,
@@ -41,6 +42,11 @@ from wsprism_core.realtime.session import Session, SessionRegistry
 from wsprism_core.realtime.wire import Outgoing
 
 __all__ = ("Egress", "Origin")
+
+#: After which time a sender may try again what could not be stored.
+STORE_RETRY_MS: Final = 1_000
+#: A receipt that takes as many bytes as any.
+_LARGEST: Final = Receipt(seq=MAX_SAFE_INTEGER, ts=MAX_SAFE_INTEGER)
 
 
 class Origin:
@@ -108,6 +114,8 @@ class Egress:
     kick: Callable[[Session, int, str], object]
     #: Told of a service whose source failed, and with what.
     pull_failed: Callable[[str, BaseException], None]
+    #: Tells a sender of what became known only after its message was taken.
+    turn_down: Callable[[Session, ProtocolError, int], None]
 
     def __init__(
         self,
@@ -240,12 +248,34 @@ class Egress:
             lane=lane,
         )
 
+    def check(self, room: Room, publication: Publication) -> None:
+        """See that a publication can be sent to the members that are here.
+
+        Raises:
+            ValueError: Its data cannot be encoded, or it is too large.
+        """
+        message = self._published(room, publication, _LARGEST)
+        self._delivery.check(room.audience, message)
+
     def deliver(self, room: Room, publication: Publication, receipt: Receipt) -> None:
         """Send a publication to the members that are here.
 
         Raises:
             ValueError: Its data cannot be encoded; nobody here gets it.
         """
+        message = self._published(room, publication, receipt)
+        room.published += 1
+        exclude = publication.exclude
+        self._delivery.broadcast(
+            room.audience,
+            message,
+            None if exclude is None else self._sessions.get(exclude),
+        )
+
+    def _published(
+        self, room: Room, publication: Publication, receipt: Receipt
+    ) -> Outgoing:
+        """Return the message that a publication comes to."""
         envelope = hot = None
         if isinstance(publication, TextPublication):
             svc, type, data = publication.svc, publication.type, publication.data
@@ -268,7 +298,7 @@ class Egress:
                 alias=room.alias,
                 sender=publication.sender,
             )
-        message = Outgoing(
+        return Outgoing(
             route.lane,
             route.delivery,
             publication.key,
@@ -277,13 +307,6 @@ class Egress:
             seq,
             envelope,
             hot,
-        )
-        room.published += 1
-        exclude = publication.exclude
-        self._delivery.broadcast(
-            room.audience,
-            message,
-            None if exclude is None else self._sessions.get(exclude),
         )
 
     # -------------------------------------------------------------- the actions
@@ -341,28 +364,31 @@ class Egress:
         if room is None:
             return
         done = None
-        if (
-            origin is not None
-            and origin.wants_ack
-            and action.ack is not None
-            and not origin.answered
-        ):
-            # The acknowledgement waits until the room has numbered the message.
-            done = _Acknowledgement(self, origin)
-        room.channel.publish(
-            TextPublication(
-                svc,
-                type,
-                action.data,
-                recoverable,
-                (type, action.key),
-                action.exclude,
-                dedup,
-                action.ack,
-            ),
-            done,
-        )
-        if done is not None:
+        if origin is not None:
+            acknowledges = (
+                origin.wants_ack and action.ack is not None and not origin.answered
+            )
+            # The acknowledgement waits until the room has numbered the message, and
+            # whoever wants none is to hear where it could not be kept.
+            if acknowledges or (recoverable and room.channel.durable):
+                done = _Outcome(self, origin, acknowledges=acknowledges)
+        try:
+            room.channel.publish(
+                TextPublication(
+                    svc,
+                    type,
+                    action.data,
+                    recoverable,
+                    (type, action.key),
+                    action.exclude,
+                    dedup,
+                    action.ack,
+                ),
+                done,
+            )
+        except StoreFull:
+            raise _not_stored("too much waits to be stored") from None
+        if done is not None and done.acknowledges:
             done.origin.answered = True
 
     def _broadcast_frame(
@@ -514,20 +540,34 @@ class Egress:
         return None if name is None else self._rooms.get(session.tenant, name)
 
 
-class _Acknowledgement:
-    """Tells the sender of a message which number it got."""
+class _Outcome:
+    """Tells the sender of a message which number it got, or that it got none."""
 
-    __slots__ = ("_egress", "origin")
+    __slots__ = ("_egress", "acknowledges", "origin")
 
-    def __init__(self, egress: Egress, origin: Origin) -> None:
+    def __init__(self, egress: Egress, origin: Origin, *, acknowledges: bool) -> None:
         self._egress = egress
         self.origin = origin
+        self.acknowledges = acknowledges
 
     def __call__(self, receipt: Receipt) -> None:
+        if not receipt.stored:
+            error = _not_stored("the message could not be stored")
+            error.ref = self.origin.ref
+            self._egress.turn_down(self.origin.session, error, self.origin.lane)
+            return
+        if not self.acknowledges:
+            return
         data = dict(receipt.ack or {})
         if receipt.seq is not None:
             data |= {"seq": receipt.seq, "ts": receipt.ts}
         self._egress.acknowledge(self.origin, data)
+
+
+def _not_stored(msg: str) -> ProtocolError:
+    return ProtocolError(
+        ErrorCode.RESOURCE_EXHAUSTED, msg, retry_after_ms=STORE_RETRY_MS
+    )
 
 
 def _needed(origin: Origin | None, what: str) -> Origin:

@@ -28,6 +28,7 @@ from wsprism_core.gateway.host import GatewayHost
 from wsprism_core.gateway.http import HttpRoutes, RouteError
 from wsprism_core.gateway.ingress import Ingress
 from wsprism_core.gateway.inspector import Inspector
+from wsprism_core.gateway.keeping import history_store
 from wsprism_core.gateway.monitor import Monitor
 from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
@@ -136,8 +137,11 @@ class Gateway:
         )
         self._backplane = backplane or MemoryBackplane(
             clock,
-            lambda: f"{chance.getrandbits(64):016x}",
-            history_size=settings.history_size,
+            history_store(
+                settings.history,
+                lambda: f"{chance.getrandbits(64):016x}",
+                dedup=settings.dedup_window,
+            ),
             dedup_window=settings.dedup_window,
             idle_rooms=settings.max_idle_rooms,
         )
@@ -180,6 +184,7 @@ class Gateway:
             routes.services[svc].plugin, "pull", error
         )
         egress.join, egress.leave, egress.kick = desk.join, desk.leave, self._desk.kick
+        egress.turn_down = self._desk.turn_down
         self._admission = Admission(
             tenants=tenants,
             sessions=self.sessions,

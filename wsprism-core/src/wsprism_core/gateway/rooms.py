@@ -233,13 +233,14 @@ class RoomDesk:
 class _RoomSubscriber:
     """The gateway's side of a room's channel."""
 
-    __slots__ = ("_changed", "_room", "published")
+    __slots__ = ("_changed", "_room", "check", "published")
 
     def __init__(
         self, room: Room, egress: Egress, changed: Callable[[Room], None]
     ) -> None:
         self._room = room
         self._changed = changed
+        self.check: Callable[[Publication], None] = partial(egress.check, room)
         self.published: Callable[[Publication, Receipt], None] = partial(
             egress.deliver, room
         )

@@ -12,6 +12,7 @@ from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, close_label
 from wsprism_core.policy.limits import EventWindow
+from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.delivery import DeliveryEngine
@@ -128,6 +129,12 @@ class SessionDesk:
         """End a session, told why before the close."""
         self.egress.system(session, "kicked", {"reason": reason})
         self.end(session, code, reason)
+
+    def turn_down(self, session: Session, error: ProtocolError, lane: int) -> None:
+        """Tell a sender of what became known only after its message was taken."""
+        connection = self._connections.get(session.id)
+        if connection is not None:
+            connection.refuse(error, lane=lane)
 
     def end(self, session: Session, code: int, reason: str) -> None:
         """End a session with a close code."""

@@ -70,15 +70,24 @@ class Receipt:
         seq: The room's number, None for what is not recoverable.
         ts: Server time in milliseconds since 1970, None as `seq`.
         ack: What the first publication with the same `dedup` was acknowledged with.
+        stored: False where it could not be kept: nobody got it.
     """
 
     seq: int | None = None
     ts: int | None = None
     ack: Mapping[str, Any] | None = None
+    stored: bool = True
 
 
 class Subscriber(Protocol):
     """The gateway's side of a channel."""
+
+    def check(self, publication: Publication) -> None:
+        """See that a publication can be sent.
+
+        Raises:
+            ValueError: It cannot be encoded, or is too large.
+        """
 
     def published(self, publication: Publication, receipt: Receipt) -> None:
         """Take a publication, in the room's order."""
@@ -105,6 +114,10 @@ class Channel(Protocol):
     def oldest(self) -> int:
         """The number of the oldest message kept; `seq + 1` where none is."""
 
+    @property
+    def durable(self) -> bool:
+        """Whether recoverable messages are safe before they are delivered."""
+
     def publish(
         self, publication: Publication, done: Callable[[Receipt], None] | None = None
     ) -> None:
@@ -112,12 +125,13 @@ class Channel(Protocol):
 
         Args:
             publication: What to send.
-            done: Called once it has its place in the order and was delivered here. A
-                publication whose `dedup` was seen is not sent again; `done` gets the
-                first one's receipt.
+            done: Called once it has its place in the order and was delivered here, or
+                could not be kept. A publication whose `dedup` was seen is not sent
+                again; `done` gets the first one's receipt.
 
         Raises:
             ValueError: The publisher's own gateway cannot encode it; nobody got it.
+            StoreFull: Too much waits to be stored; nobody got it.
         """
 
     def enter(self, user: str) -> int:

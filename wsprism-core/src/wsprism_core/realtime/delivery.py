@@ -159,6 +159,18 @@ class DeliveryEngine:
         for audience, form in forms:
             self._share(audience, form, exclude)
 
+    def check(self, audiences: Iterable[Wire], message: Outgoing) -> None:
+        """See that a message can be sent on some wires.
+
+        Raises:
+            ValueError: Its data cannot be encoded for one of them.
+            MessageTooLarge: It is larger than its lane takes.
+        """
+        for wire in audiences:
+            form = message.form(wire)
+            if form.size > self._largest[message.lane]:
+                raise self._too_large(form, "")
+
     def post_each(self, sessions: Iterable[Session], message: Outgoing) -> None:
         """Queue a message for several sessions, encoded once per wire.
 

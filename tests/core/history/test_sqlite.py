@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.history_contract import HistoryContract, Told, message
+from wsprism_core.history import sqlite
+from wsprism_core.history.port import HistoryStore, Retention, StoreFull
+from wsprism_core.history.sqlite import NUMBERS_AHEAD, SqliteStore
+
+epochs = count()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "history.db"
+
+
+def a_store(
+    path: Path, retention: Retention | None = None, **options: Any
+) -> SqliteStore:
+    kept = retention or Retention()
+    return SqliteStore(
+        path, lambda: f"e{next(epochs)}", lambda tenant, room: kept, **options
+    )
+
+
+class TestSqliteStore(HistoryContract):
+    @pytest.fixture
+    def new_store(self, path: Path) -> Callable[[Retention], HistoryStore]:
+        return lambda retention: a_store(path, retention)
+
+
+async def stored(store: SqliteStore, room: str, *messages: object) -> None:
+    history, told = store.open("acme", room), Told()
+    for data in messages:
+        history.append(message(data, id=f"id-{data}"), told)
+    await told.all(len(messages))
+    history.close()
+
+
+async def test_a_room_goes_on_where_it_was(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    await stored(store, "lobby", 1, 2, 3)
+    room = store.open("acme", "lobby")
+    epoch = room.epoch
+    await store.stop()
+
+    again = a_store(path)
+    await again.start()
+    room = again.open("acme", "lobby")
+    assert (room.epoch, room.seq, room.oldest) == (epoch, 3, 1)
+    assert [one.data for one in room.read(limit=9)] == [1, 2, 3]
+    assert [(one.dedup, one.seq, one.ack) for one in room.receipts()] == [
+        (("ann", f"id-{n}"), n, {"id": f"id-{n}"}) for n in (1, 2, 3)
+    ]
+    await stored(again, "lobby", 4)
+    assert room.seq == 4
+    await again.stop()
+
+
+async def test_member_numbers_are_never_given_again(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    room, told = store.open("acme", "lobby"), Told()
+    room.append(message(), told)
+    await told.all(1)
+    for n in range(1, 3 * NUMBERS_AHEAD):
+        room.note_numbers(n)
+    # What is promised is in the file before it is used, whatever comes then.
+    room.append(message(), told)
+    await told.all(2)
+    rows = sqlite3.connect(path).execute("SELECT numbers FROM rooms").fetchall()
+    assert rows[0][0] >= 3 * NUMBERS_AHEAD - 1
+    await store.stop()
+    again = a_store(path)
+    await again.start()
+    assert again.open("acme", "lobby").numbers >= 3 * NUMBERS_AHEAD - 1
+    await again.stop()
+
+
+async def test_a_room_that_is_opened_again_at_once_is_the_same(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    told = Told()
+    for n in range(50):
+        room = store.open("acme", "lobby")
+        room.append(message(n), told)
+        room.close()
+    assert await told.all(50) == list(range(1, 51))
+    assert store.open("acme", "lobby").seq == 50
+    await store.stop()
+
+
+async def test_so_much_may_wait(path: Path) -> None:
+    store = a_store(path, max_waiting=5)
+    await store.start()
+    room, told = store.open("acme", "lobby"), Told()
+    for _ in range(5):
+        room.append(message(), told)
+    with pytest.raises(StoreFull):
+        room.append(message(), told)
+    assert (store.waiting, store.counters.refused) == (5, 1)
+    await told.all(5)
+    room.append(message(), told)
+    assert await told.all(6) == [1, 2, 3, 4, 5, 6]
+    await store.stop()
+
+
+async def test_what_waits_is_stored_before_it_stops(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    room, told = store.open("acme", "lobby"), Told()
+    for n in range(500):
+        room.append(message(n), told)
+    await store.stop()
+    assert told.numbers == list(range(1, 501))
+
+
+async def test_a_full_disk_takes_nothing_and_gives_nothing_away(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    room, told = store.open("acme", "lobby"), Told()
+    room.append(message("before"), told)
+    await told.all(1)
+    # SQLite says the same of this as of a disk that is full.
+    writer = store._writer
+    assert writer is not None
+    pages = writer._db.execute("PRAGMA page_count").fetchone()[0]
+    store.run(lambda: writer._db.execute(f"PRAGMA max_page_count = {pages}").close())
+    for _ in range(3):
+        room.append(message("x" * 100_000), told)
+    assert await told.all(4) == [1, None, None, None]
+    assert (room.seq, store.counters.failed) == (1, 3)
+    store.run(lambda: writer._db.execute("PRAGMA max_page_count = 100000").close())
+    room.append(message("after"), told)
+    assert (await told.all(5))[-1] == 2
+    assert [one.data for one in room.read(limit=9)] == ["before", "after"]
+    await store.stop()
+
+
+@pytest.fixture
+def no_database(tmp_path: Path) -> Path:
+    path = tmp_path / "other" / "history.db"
+    path.parent.mkdir()
+    path.write_bytes(b"this is no database" * 100)
+    return path
+
+
+async def test_a_file_of_something_else_is_refused(
+    path: Path, no_database: Path
+) -> None:
+    with pytest.raises(OSError, match=r"history\.db"):
+        await a_store(no_database).start()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 77")
+    db.close()
+    with pytest.raises(OSError, match="format 77"):
+        await a_store(path).start()
+
+
+async def test_a_file_belongs_to_one_gateway(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    with pytest.raises(OSError, match="another gateway"):
+        await a_store(path).start()
+    await store.stop()
+    again = a_store(path)
+    await again.start()
+    await again.stop()
+
+
+@pytest.mark.parametrize(
+    ("sync", "clean", "same_boot", "anew"),
+    [
+        ("normal", True, False, False),
+        ("normal", False, True, False),
+        ("normal", False, False, True),
+        ("full", False, False, False),
+    ],
+)
+async def test_epochs_are_new_only_where_something_may_be_lost(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sync: str,
+    clean: bool,
+    same_boot: bool,
+    anew: bool,
+) -> None:
+    monkeypatch.setattr(sqlite, "_boot_id", lambda: "one")
+    store = a_store(path, sync=sync)
+    await store.start()
+    await stored(store, "lobby", 1)
+    epoch = store.open("acme", "lobby").epoch
+    await store.stop()
+    if not clean:
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE facts SET value = '1' WHERE name = 'open'")
+        db.close()
+    if not same_boot:
+        monkeypatch.setattr(sqlite, "_boot_id", lambda: "two")
+    again = a_store(path)
+    await again.start()
+    room = again.open("acme", "lobby")
+    assert (room.epoch != epoch, room.seq) == (anew, 1)
+    await again.stop()
+
+
+async def test_what_is_old_goes_from_rooms_that_nobody_opens(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "SWEEP", 0.0)
+    store = a_store(path, Retention(age=3_600))
+    await store.start()
+    # Written in 1970.
+    await stored(store, "old", 1, 2)
+    await stored(store, "other", 1)
+    async with asyncio.timeout(10):
+        while store.query("SELECT * FROM messages"):
+            store.run(lambda: None)
+            await asyncio.sleep(0)
+    room = store.open("acme", "old")
+    assert (room.seq, room.oldest) == (2, 3)
+    await store.stop()
+
+
+_KILLED = """
+import asyncio, itertools, sys
+from pathlib import Path
+from wsprism_core.history.port import NewMessage, Retention
+from wsprism_core.history.sqlite import SqliteStore
+
+async def main():
+    kept = Retention(messages=10**6)
+    store = SqliteStore(Path(sys.argv[1]), lambda: "e", lambda t, r: kept)
+    await store.start()
+    room = store.open("acme", "lobby")
+    def told(seq):
+        print(seq, flush=True)
+    for n in itertools.count(1):
+        room.append(NewMessage(n, "chat", "msg", n), told)
+        if n % 7 == 0:
+            await asyncio.sleep(0)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def told_before_the_kill(path: Path) -> int:
+    """The last number that a process told before it was killed in mid-load."""
+    line = [sys.executable, "-c", _KILLED, str(path)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        told = 0
+        for number in child.stdout:
+            if told < 2_000 <= int(number):
+                os.kill(child.pid, signal.SIGKILL)
+            # What was cut off in mid-line was not told.
+            if number.endswith("\n"):
+                told = int(number)
+    return told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+async def test_what_was_told_is_there_after_a_kill(
+    path: Path, told_before_the_kill: int
+) -> None:
+    store = a_store(path, Retention(messages=10**6))
+    await store.start()
+    room = store.open("acme", "lobby")
+    assert room.epoch == "e"
+    assert room.seq >= told_before_the_kill >= 2_000
+    assert [one.data for one in room.read(after=0, limit=10**6)] == list(
+        range(1, room.seq + 1)
+    )
+    await store.stop()

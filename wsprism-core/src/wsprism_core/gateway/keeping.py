@@ -1,0 +1,50 @@
+"""Which store keeps the history of rooms, as the configuration wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from wsprism_core.config import HistoryConfig
+from wsprism_core.history.memory import MemoryStore
+from wsprism_core.history.port import HistoryStore, Retention
+
+__all__ = ("history_store",)
+
+
+def history_store(
+    config: HistoryConfig, new_epoch: Callable[[], str], *, dedup: int
+) -> HistoryStore:
+    """Return the store, which is not open yet.
+
+    Args:
+        config: Where history is kept, and how much.
+        new_epoch: Returns a string that no room has had as its epoch.
+        dedup: How many publishers' ids of a room are remembered.
+    """
+    classes = [
+        (one.rooms, Retention(messages=one.messages, bytes=one.bytes, age=one.age_s))
+        for one in config.classes
+    ]
+    default = Retention(messages=config.messages, bytes=config.bytes, age=config.age_s)
+
+    def retention(tenant: str, room: str) -> Retention:
+        for pattern, kept in classes:
+            if fnmatchcase(room, pattern):
+                return kept
+        return default
+
+    if config.file is None:
+        return MemoryStore(new_epoch, retention)
+    # Imported here: most gateways keep history in memory.
+    from wsprism_core.history.sqlite import SqliteStore
+
+    return SqliteStore(
+        Path(config.file),
+        new_epoch,
+        retention,
+        sync=config.sync,
+        max_waiting=config.max_waiting,
+        dedup=dedup,
+    )

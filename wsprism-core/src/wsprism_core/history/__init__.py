@@ -1,0 +1,1 @@
+"""History: the recoverable messages of rooms, and where they are kept."""

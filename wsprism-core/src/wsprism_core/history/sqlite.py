@@ -1,0 +1,671 @@
+"""History in a file of SQLite: it outlives the process.
+
+One thread writes. It takes whatever has come meanwhile as one batch, commits, and tells
+the event loop, so that many messages share what a commit costs; nothing is delivered or
+acknowledged before. The event loop reads, from a connection of its own, a page at a
+time: with a write-ahead log neither waits for the other.
+
+A batch is handed to SQLite as one JSON array. A statement for each row would take and
+release the interpreter's lock as often, against an event loop that wants it too.
+
+`sync: normal` survives the end of the process in whatever way, but a loss of power may
+take the last commits. So whoever opens a file that was not closed, and may have lost
+something because the machine was started anew since, begins a new epoch in every room.
+`sync: full` waits for the disk at each commit, and need not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import orjson
+
+from wsprism_core.history.port import (
+    KeptMessage,
+    NewMessage,
+    Remembered,
+    Retention,
+    StoreFull,
+)
+from wsprism_core.logs import EventLog
+
+try:
+    import fcntl
+except ImportError:  # Windows: two gateways on one file are nobody's fault but theirs
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ("SqliteHistory", "SqliteStore", "StoreCounters")
+
+#: Messages of one transaction; more wait for the next.
+BATCH: Final = 2_000
+#: Member numbers that are taken from the file at a time.
+NUMBERS_AHEAD: Final = 1_000
+#: What an envelope takes besides its data, about, in bytes.
+ENVELOPE_BYTES: Final = 128
+#: Seconds between two looks for what has become too old in rooms that nobody opens.
+SWEEP: Final = 60.0
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS rooms (
+    id INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    head INTEGER NOT NULL,
+    numbers INTEGER NOT NULL,
+    UNIQUE (tenant, name)
+);
+CREATE TABLE IF NOT EXISTS messages (
+    room INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    ts INTEGER NOT NULL,
+    svc TEXT NOT NULL,
+    type TEXT NOT NULL,
+    data TEXT NOT NULL,
+    publisher TEXT,
+    dedup TEXT,
+    ack TEXT,
+    PRIMARY KEY (room, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+#: A file with another number was written by another version.
+_VERSION: Final = 1
+
+_INSERT: Final = """
+INSERT INTO messages
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6,
+       value->>7, value->>8
+FROM json_each(?)
+"""
+_SAVE_ROOM: Final = """
+INSERT INTO rooms VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE
+SET head = max(head, excluded.head), numbers = max(numbers, excluded.numbers)
+"""
+
+
+@dataclass(slots=True)
+class StoreCounters:
+    """What a store has done.
+
+    Attributes:
+        stored: Messages that were committed.
+        failed: Messages that could not be kept.
+        refused: Messages that were not taken, for too much waited.
+        commits: Transactions.
+    """
+
+    stored: int = 0
+    failed: int = 0
+    refused: int = 0
+    commits: int = 0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A message on its way to the file."""
+
+    room: SqliteHistory
+    message: NewMessage
+    data: str
+    stored: Callable[[int | None], None]
+
+
+class SqliteStore:
+    """Keeps rooms in a file.
+
+    Args:
+        path: The file; its folder is there.
+        new_epoch: Returns a string that no room has had as its epoch.
+        retention: How much of a room is kept, by tenant and name.
+        sync: `normal`, or `full` to lose nothing when the power fails.
+        max_waiting: Messages that may wait to be stored; more are refused.
+        dedup: How many publishers' ids of a room are remembered.
+
+    Attributes:
+        counters: What it has done.
+    """
+
+    name = "sqlite"
+    durable = True
+
+    def __init__(
+        self,
+        path: Path,
+        new_epoch: Callable[[], str],
+        retention: Callable[[str, str], Retention],
+        *,
+        sync: Literal["normal", "full"] = "normal",
+        max_waiting: int = 10_000,
+        dedup: int = 1_000,
+    ) -> None:
+        self.counters = StoreCounters()
+        self.new_epoch = new_epoch
+        self.dedup = dedup
+        self._path = path
+        self._retention = retention
+        self._sync = sync
+        self._max_waiting = max_waiting
+        self._waiting = 0
+        self._next_id = 0
+        self._log = EventLog("history")
+        self._queue: queue.SimpleQueue[_Waiting | Callable[[], None]] = (
+            queue.SimpleQueue()
+        )
+        self._rooms: dict[tuple[str, str], SqliteHistory] = {}
+        self._lock: _Lock
+        self._reader: sqlite3.Connection
+        self._loop: asyncio.AbstractEventLoop
+        self._writer: _Writer | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be stored."""
+        return self._waiting
+
+    async def start(self) -> None:
+        """Open the file, which is made where there is none.
+
+        Raises:
+            OSError: It cannot be opened, or is none of ours.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._lock = _Lock(self._path)
+        try:
+            writer = _Writer(self._path, self._sync, self._queue)
+            writer.prepare(self.new_epoch)
+            self._reader = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=ro", uri=True
+            )
+            row = self._reader.execute("SELECT max(id) FROM rooms").fetchone()
+        except sqlite3.Error as error:
+            self._lock.release()
+            raise OSError(f"{self._path}: {error}") from None
+        self._next_id = (row[0] or 0) + 1
+        self._writer = writer
+        writer.committed = self._tell_committed
+        writer.sweep = self._oldest_kept
+        writer.start()
+
+    async def stop(self) -> None:
+        """Store what waits, and close the file."""
+        writer = self._writer
+        if writer is None:
+            return
+        await asyncio.to_thread(writer.finish)
+        # What it told while it finished is still to be heard.
+        await asyncio.sleep(0)
+        self._writer = None
+        self._reader.close()
+        self._lock.release()
+
+    def open(self, tenant: str, room: str) -> SqliteHistory:
+        """Take hold of a room."""
+        key = (tenant, room)
+        found = self._rooms.get(key)
+        if found is not None:
+            # It was let go of, and something of it is still on its way to the file.
+            found.is_open = True
+            return found
+        retention = self._retention(tenant, room)
+        row = self._reader.execute(
+            "SELECT id, epoch, head, numbers FROM rooms WHERE tenant = ? AND name = ?",
+            (tenant, room),
+        ).fetchone()
+        if row is None:
+            row = (self._next_id, self.new_epoch(), 0, 0)
+            self._next_id += 1
+        self._rooms[key] = SqliteHistory(self, tenant, room, retention, *row)
+        return self._rooms[key]
+
+    # ------------------------------------------------ what a room's history calls
+
+    def put(self, waiting: _Waiting) -> None:
+        """Have a message stored.
+
+        Raises:
+            StoreFull: Too much waits.
+        """
+        if self._waiting >= self._max_waiting:
+            self.counters.refused += 1
+            raise StoreFull(f"{self._waiting} messages wait to be stored")
+        self._waiting += 1
+        waiting.room.waiting += 1
+        self._queue.put(waiting)
+
+    def forget(self, room: SqliteHistory) -> None:
+        """Let go of a room of which nothing waits."""
+        del self._rooms[room.tenant, room.name]
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Run `work` in the writer's thread, between two transactions."""
+        self._queue.put(work)
+
+    def save_room(self, room: SqliteHistory) -> None:
+        """Write down what a room has besides its messages."""
+        assert self._writer is not None
+        self.run(_Saving(self._writer, room.as_row()))
+
+    def query(self, sql: str, *values: Any) -> list[Any]:
+        """Return the rows of a query, all at once."""
+        return self._reader.execute(sql, values).fetchall()
+
+    # ------------------------------------------------------ what the writer calls
+
+    def _tell_committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
+        with contextlib.suppress(RuntimeError):
+            # The loop may be closed already where a process ends in a hurry.
+            self._loop.call_soon_threadsafe(self._committed, batch, numbers)
+
+    def _committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
+        """Tell everybody whose message is safe, or is not."""
+        self._waiting -= len(batch)
+        for one in batch:
+            one.room.waiting -= 1
+        if numbers is None:
+            self.counters.failed += len(batch)
+            self._log.error("history_not_stored", messages=len(batch))
+            for one in batch:
+                one.stored(None)
+            self._forget_closed(batch)
+            return
+        self.counters.commits += 1
+        self.counters.stored += len(batch)
+        for one, seq in zip(batch, numbers, strict=True):
+            one.room.note_stored(seq, one.message, len(one.data))
+            one.stored(seq)
+        self._forget_closed(batch)
+
+    def _forget_closed(self, batch: list[_Waiting]) -> None:
+        for room in {one.room for one in batch}:
+            if not room.is_open and not room.waiting:
+                self.forget(room)
+
+    def _oldest_kept(self, tenant: str, room: str) -> float:
+        """Return for how many seconds a room keeps its messages, 0 for ever."""
+        return self._retention(tenant, room).age
+
+
+class SqliteHistory:
+    """What a file keeps of one room.
+
+    Args:
+        store: The store.
+        tenant: The tenant's id.
+        name: The room's name.
+        retention: How much is kept.
+        id: The room's number in the file.
+        epoch: Its epoch.
+        head: The number of its newest message.
+        numbers: The highest member number that may have been given.
+    """
+
+    def __init__(
+        self,
+        store: SqliteStore,
+        tenant: str,
+        name: str,
+        retention: Retention,
+        id: int,
+        epoch: str,
+        head: int,
+        numbers: int,
+    ) -> None:
+        self.id = id
+        self.epoch = epoch
+        self.seq = head
+        self.numbers = numbers
+        #: The newest number that the writer has given; its thread alone reads it.
+        self.given = head
+        #: Up to which number messages were deleted; the writer's too.
+        self.deleted = 0
+        self.tenant = tenant
+        self.name = name
+        self.is_open = True
+        #: How many of its messages are on their way to the file.
+        self.waiting = 0
+        self._store = store
+        self._retention = retention
+        self._reserved = numbers
+        # Size and time of each message that is kept, oldest first.
+        self._kept: deque[tuple[int, int]] = deque(
+            (ENVELOPE_BYTES + size, ts)
+            for size, ts in store.query(
+                "SELECT length(data), ts FROM messages WHERE room = ? ORDER BY seq", id
+            )
+        )
+        self._bytes = sum(size for size, _ in self._kept)
+        #: Up to which number messages are not kept any more; the writer reads it.
+        self.forgotten = head - len(self._kept)
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest message kept."""
+        return self.seq - len(self._kept) + 1
+
+    def as_row(self) -> tuple[int, str, str, str, int, int]:
+        """Return the room as the file has it."""
+        return (
+            self.id,
+            self.tenant,
+            self.name,
+            self.epoch,
+            self.given,
+            self._reserved,
+        )
+
+    def append(self, message: NewMessage, stored: Callable[[int | None], None]) -> None:
+        """Have a message stored; see `RoomHistory.append`."""
+        try:
+            data = orjson.dumps(message.data).decode()
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        if not self._reserved:
+            # With the room's first message, so that they are never given again.
+            self._reserved = self.numbers + NUMBERS_AHEAD
+        self._store.put(_Waiting(self, message, data, stored))
+
+    def read(
+        self, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> Sequence[KeptMessage]:
+        """Return messages, oldest first."""
+        columns = "SELECT seq, ts, svc, type, data FROM messages"
+        # What is being written is not there yet, and what is forgotten may be still.
+        first = max(self.oldest, 0 if after is None else after + 1)
+        last = self.seq if before is None else min(self.seq, before - 1)
+        order = "DESC" if after is None else "ASC"
+        rows = self._store.query(
+            f"{columns} WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq {order}"
+            " LIMIT ?",
+            *(self.id, first, last, limit),
+        )
+        if after is None:
+            rows.reverse()
+        return [
+            KeptMessage(seq, ts, svc, type, orjson.loads(data))
+            for seq, ts, svc, type, data in rows
+        ]
+
+    def receipts(self) -> Sequence[Remembered]:
+        """Return publishers' ids that are remembered from before, oldest first."""
+        rows = self._store.query(
+            "SELECT publisher, dedup, seq, ts, ack FROM messages"
+            " WHERE room = ? AND dedup IS NOT NULL ORDER BY seq DESC LIMIT ?",
+            *(self.id, self._store.dedup),
+        )
+        return [
+            Remembered(
+                (publisher, dedup), seq, ts, None if ack is None else orjson.loads(ack)
+            )
+            for publisher, dedup, seq, ts, ack in reversed(rows)
+        ]
+
+    def note_numbers(self, n: int) -> None:
+        """Note that member numbers up to `n` have been given."""
+        self.numbers = max(self.numbers, n)
+        # Long before they are used up: a number that was given is never given again,
+        # not even after an end that nobody saw coming.
+        if self._reserved and self.numbers + NUMBERS_AHEAD // 2 > self._reserved:
+            self._reserved = self.numbers + NUMBERS_AHEAD
+            self._store.save_room(self)
+
+    def note_stored(self, seq: int, message: NewMessage, size: int) -> None:
+        """Note a message that is safe now."""
+        self.seq = seq
+        self._kept.append((ENVELOPE_BYTES + size, message.ts))
+        self._bytes += ENVELOPE_BYTES + size
+        retention = self._retention
+        while len(self._kept) > retention.messages:
+            self._forget_oldest()
+        if retention.bytes:
+            while self._bytes > retention.bytes:
+                self._forget_oldest()
+        if retention.age:
+            too_old = message.ts - retention.age * 1000
+            while self._kept and self._kept[0][1] < too_old:
+                self._forget_oldest()
+        self.forgotten = seq - len(self._kept)
+
+    def close(self) -> None:
+        """Let go of the room."""
+        self.is_open = False
+        if not self.waiting:
+            self._store.forget(self)
+
+    def _forget_oldest(self) -> None:
+        size, _ = self._kept.popleft()
+        self._bytes -= size
+
+
+class _Lock:
+    """Keeps other gateways from a file: its numbers are one gateway's to give.
+
+    Args:
+        path: The file; the lock is a file beside it.
+
+    Raises:
+        OSError: Another gateway has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.with_name(f"{path.name}.lock").open("w")
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise OSError(f"{path}: another gateway has it open") from None
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._file.close()
+
+
+class _Saving:
+    """Writes down what a room has besides its messages."""
+
+    def __init__(
+        self, writer: _Writer, row: tuple[int, str, str, str, int, int]
+    ) -> None:
+        self._writer = writer
+        self._row = row
+
+    def __call__(self) -> None:
+        self._writer.save_room(self._row)
+
+
+class _Writer(threading.Thread):
+    """The one that writes.
+
+    Args:
+        path: The file.
+        sync: How a commit is made safe.
+        queue: What there is to do.
+    """
+
+    committed: Callable[[list[_Waiting], list[int] | None], None]
+    sweep: Callable[[str, str], float]
+
+    def __init__(
+        self,
+        path: Path,
+        sync: str,
+        queue: queue.SimpleQueue[_Waiting | Callable[[], None]],
+    ) -> None:
+        super().__init__(name="wsprism-history", daemon=True)
+        self._queue = queue
+        self._sync = sync
+        self._over = False
+        self._log = EventLog("history")
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+
+    def prepare(self, new_epoch: Callable[[], str]) -> None:
+        """Make the tables, and begin new epochs where something may be lost.
+
+        Raises:
+            sqlite3.Error: The file is none of ours, or in use.
+        """
+        db = self._db
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {self._sync}")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, _VERSION):
+            raise sqlite3.DatabaseError(
+                f"it has format {version}, and this version reads {_VERSION}"
+            )
+        db.executescript(_SCHEMA)
+        db.execute(f"PRAGMA user_version = {_VERSION}")
+        facts = dict(db.execute("SELECT name, value FROM facts").fetchall())
+        boot = _boot_id()
+        may_have_lost = (
+            facts.get("open") == "1"
+            and facts.get("sync") != "full"
+            and (boot == "" or facts.get("boot") != boot)
+        )
+        db.execute("BEGIN IMMEDIATE")
+        if may_have_lost:
+            self._begin_anew(new_epoch)
+        for name, value in (("open", "1"), ("sync", self._sync), ("boot", boot)):
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        db.execute("COMMIT")
+
+    def run(self) -> None:
+        """Write until it is over."""
+        swept = time.monotonic()
+        while not self._over:
+            try:
+                first = self._queue.get(timeout=SWEEP)
+            except queue.Empty:
+                first = None
+            if first is not None:
+                self._write(first)
+            if time.monotonic() - swept >= SWEEP:
+                swept = time.monotonic()
+                self._sweep_all()
+        self._db.execute("UPDATE facts SET value = '0' WHERE name = 'open'")
+        self._db.close()
+
+    def finish(self) -> None:
+        """Write what waits, and end; called from another thread."""
+        self._queue.put(self._end)
+        self.join()
+
+    def save_room(self, row: tuple[int, str, str, str, int, int]) -> None:
+        """Write down what a room has besides its messages."""
+        try:
+            self._db.execute(_SAVE_ROOM, row)
+        except sqlite3.Error as error:
+            self._log.error("history_failed", exc=error)
+
+    def _end(self) -> None:
+        self._over = True
+
+    def _write(self, first: _Waiting | Callable[[], None]) -> None:
+        """Take what has come, up to a batch, and commit it."""
+        batch: list[_Waiting] = []
+        work: Callable[[], None] | None = None
+        item: _Waiting | Callable[[], None] = first
+        while True:
+            if not isinstance(item, _Waiting):
+                work = item
+                break
+            batch.append(item)
+            if len(batch) >= BATCH:
+                break
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+        if batch:
+            self._commit(batch)
+        if work is not None:
+            work()
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        """Store a batch whole, or nothing of it."""
+        given: dict[SqliteHistory, int] = {}
+        rows = []
+        numbers = []
+        for one in batch:
+            room, message = one.room, one.message
+            seq = given.get(room, room.given) + 1
+            given[room] = seq
+            numbers.append(seq)
+            publisher, dedup = message.dedup or (None, None)
+            ack = None if message.ack is None else orjson.dumps(message.ack).decode()
+            rows.append(
+                (
+                    *(room.id, seq, message.ts, message.svc, message.type, one.data),
+                    *(publisher, dedup, ack),
+                )
+            )
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(_INSERT, (orjson.dumps(rows).decode(),))
+            for room, head in given.items():
+                id, tenant, name, epoch, _, reserved = room.as_row()
+                db.execute(_SAVE_ROOM, (id, tenant, name, epoch, head, reserved))
+                # What the event loop has forgotten since the last time.
+                forgotten = room.forgotten
+                if forgotten > room.deleted:
+                    db.execute(
+                        "DELETE FROM messages WHERE room = ? AND seq <= ?",
+                        (room.id, forgotten),
+                    )
+                    room.deleted = forgotten
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            self._log.error("history_failed", exc=error)
+            self.committed(batch, None)
+            return
+        for room, head in given.items():
+            room.given = head
+        self.committed(batch, numbers)
+
+    def _begin_anew(self, new_epoch: Callable[[], str]) -> None:
+        """Give every room a new epoch: what it held cannot be trusted."""
+        for (id,) in self._db.execute("SELECT id FROM rooms").fetchall():
+            self._db.execute(
+                "UPDATE rooms SET epoch = ? WHERE id = ?", (new_epoch(), id)
+            )
+        self._log.warning("history_began_anew", reason="the machine ended uncleanly")
+
+    def _sweep_all(self) -> None:
+        """Delete what is too old, of rooms that nobody opens too."""
+        now = time.time()
+        try:
+            rooms = self._db.execute("SELECT id, tenant, name FROM rooms").fetchall()
+            for id, tenant, name in rooms:
+                age = self.sweep(tenant, name)
+                if age:
+                    # Of what is old the oldest, so that no hole is left.
+                    self._db.execute(
+                        "DELETE FROM messages WHERE room = ?1 AND seq <= (SELECT"
+                        " max(seq) FROM messages WHERE room = ?1 AND ts < ?2)",
+                        (id, int((now - age) * 1000)),
+                    )
+        except sqlite3.Error as error:
+            self._log.error("history_failed", exc=error)
+
+
+def _boot_id() -> str:
+    """Return what tells this start of the machine from others, empty if unknown."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
