@@ -127,6 +127,7 @@ def test_every_metric_is_explained() -> None:
         rooms=lambda: 1,
         lanes=lambda: {"control": (1, 1, 1, 1, 1)},
         unsent=lambda: {("a", "b", "c", "d"): 1},
+        history_waiting=lambda: 3,
         insecure=lambda: {"s": True},
         spent_limits=lambda: {"t": 1},
         lag=lambda: ([("+Inf", 1)], 1.0),

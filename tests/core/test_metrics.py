@@ -11,6 +11,7 @@ def readings() -> Readings:
         rooms=lambda: 3,
         lanes=lambda: {"control": (4, 5, 6, 7, 8)},
         unsent=lambda: {("acme", "chat", "interactive", "lost"): 12},
+        history_waiting=lambda: 3,
         insecure=lambda: {"development_tickets": True},
         spent_limits=lambda: {"acme": 2},
         lag=lambda: ([("0.1", 2), ("+Inf", 3)], 1.5),

@@ -189,6 +189,7 @@ class BackplaneContract:
     ) -> None:
         channel, _ = self.open(backplane)
         channel.publish(text())
+        self.settle()
         epoch = channel.epoch
         channel.close()
         again, _ = self.open(backplane)

@@ -5,10 +5,12 @@ from itertools import count
 import pytest
 
 from support.backplane_contract import BackplaneContract, text
+from support.late_store import LateStore
 from support.pure import ManualClock
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.history.memory import MemoryStore
-from wsprism_core.history.port import Retention
+from wsprism_core.history.port import Retention, StoreFull
+from wsprism_core.realtime.channel import Receipt
 
 
 def new_backplane(messages: int = 100, **options: int) -> MemoryBackplane:
@@ -62,3 +64,91 @@ class TestMemoryBackplane(BackplaneContract):
         backplane = new_backplane()
         await backplane.start()
         await backplane.stop()
+
+
+class TestWithADurableStore(BackplaneContract):
+    @pytest.fixture
+    def store(self) -> LateStore:
+        return LateStore()
+
+    @pytest.fixture
+    def backplane(self, store: LateStore) -> MemoryBackplane:
+        self._store = store
+        return MemoryBackplane(ManualClock(), store)
+
+    def settle(self) -> None:
+        self._store.commit()
+
+    def test_nothing_is_delivered_before_it_is_stored(
+        self, backplane: MemoryBackplane, store: LateStore
+    ) -> None:
+        channel, ear = self.open(backplane)
+        receipts: list[Receipt] = []
+        channel.publish(text("a", dedup=("ann", "1")), receipts.append)
+        channel.publish(text("b"), receipts.append)
+        assert (ear.heard, receipts, channel.seq) == ([], [], 0)
+        store.commit()
+        assert ear.numbers == [1, 2]
+        assert [receipt.seq for receipt in receipts] == [1, 2]
+
+    def test_a_retry_of_what_waits_gets_the_same_receipt(
+        self, backplane: MemoryBackplane, store: LateStore
+    ) -> None:
+        channel, ear = self.open(backplane)
+        receipts: list[Receipt] = []
+        for ack in ({"id": "a"}, {"id": "b"}):
+            channel.publish(text(dedup=("ann", "1"), ack=ack), receipts.append)
+        assert len(store.pending) == 1
+        store.commit()
+        assert [receipt.ack for receipt in receipts] == [{"id": "a"}] * 2
+        assert len(ear.heard) == 1
+
+    def test_what_cannot_be_stored_never_was(
+        self, backplane: MemoryBackplane, store: LateStore
+    ) -> None:
+        channel, ear = self.open(backplane)
+        receipts: list[Receipt] = []
+        for _ in range(2):
+            channel.publish(text(dedup=("ann", "1")), receipts.append)
+        store.fail()
+        assert [receipt.stored for receipt in receipts] == [False, False]
+        assert ear.heard == []
+        # The retry is the first of its kind.
+        channel.publish(text(dedup=("ann", "1")), receipts.append)
+        store.commit()
+        assert (receipts[-1].stored, receipts[-1].seq, ear.numbers) == (True, 1, [1])
+
+    def test_a_store_that_is_full_takes_nothing(
+        self, backplane: MemoryBackplane, store: LateStore
+    ) -> None:
+        channel, _ = self.open(backplane)
+        store.is_full = True
+        with pytest.raises(StoreFull):
+            channel.publish(text(dedup=("ann", "1")))
+        store.is_full = False
+        channel.publish(text(dedup=("ann", "1")))
+        store.commit()
+        assert channel.seq == 1
+
+    def test_a_room_goes_on_where_it_was(
+        self, backplane: MemoryBackplane, store: LateStore
+    ) -> None:
+        channel, _ = self.open(backplane)
+        channel.publish(text())
+        store.commit()
+        epoch, n = channel.epoch, channel.enter("ann")
+        channel.exit(n)
+        channel.close()
+        again, _ = self.open(backplane)
+        assert (again.epoch, again.seq) == (epoch, 1)
+        assert again.enter("ann") == n + 1
+
+    def test_what_is_stored_after_everybody_went_is_kept(
+        self, backplane: MemoryBackplane, store: LateStore
+    ) -> None:
+        channel, ear = self.open(backplane)
+        channel.publish(text())
+        channel.close()
+        store.commit()
+        assert ear.heard == []
+        assert self.open(backplane)[0].seq == 1

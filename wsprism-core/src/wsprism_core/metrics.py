@@ -50,6 +50,8 @@ class Metrics:
         slow_handlers: Times that the event loop was kept for too long, by plugin, hook
             and service; `none` where no plugin was seen to do it.
         admin_requests: Requests to the admin listener, by status.
+        history: Messages of a durable store, by what became of them (`stored`,
+            `failed`, `refused`).
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
     """
@@ -65,6 +67,7 @@ class Metrics:
         self.plugin_counts: Counter[str] = Counter()
         self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
         self.admin_requests: Counter[int] = Counter()
+        self.history: Counter[str] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
 
@@ -98,6 +101,7 @@ class Readings:
         rooms: How many rooms have members here.
         lanes: Per lane: messages out, conflated, dropped, lost, overflowed.
         unsent: Messages that were not sent, by tenant, service, lane and reason.
+        history_waiting: How many messages wait to be stored.
         insecure: Switches that make the gateway less safe, and whether they are on.
         spent_limits: By tenant, users who left and have not all of their rate limit
             back yet.
@@ -114,6 +118,7 @@ class Readings:
         rooms: Callable[[], int],
         lanes: Callable[[], dict[str, tuple[int, int, int, int, int]]],
         unsent: Callable[[], Mapping[tuple[str, str, str, str], int]],
+        history_waiting: Callable[[], int],
         insecure: Callable[[], dict[str, bool]],
         spent_limits: Callable[[], dict[str, int]],
         lag: Callable[[], tuple[list[tuple[str, int]], float]],
@@ -123,6 +128,7 @@ class Readings:
         self.rooms = rooms
         self.lanes = lanes
         self.unsent = unsent
+        self.history_waiting = history_waiting
         self.insecure = insecure
         self.spent_limits = spent_limits
         self.lag = lag
@@ -217,6 +223,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         metrics.admin_requests,
     )
     yield counter(
+        "history_messages",
+        "Recoverable messages of a durable store",
+        ["outcome"],
+        metrics.history,
+    )
+    yield counter(
         "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}
     )
     yield counter(
@@ -250,6 +262,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Users who left and have not all of their rate limit back",
         ["tenant"],
         readings.spent_limits(),
+    )
+    yield gauge(
+        "history_waiting",
+        "Messages that wait to be stored",
+        [],
+        {"": readings.history_waiting()},
     )
     yield gauge("insecure", "Switches that are on", ["switch"], readings.insecure())
     buckets, total = readings.lag()

@@ -301,6 +301,12 @@ def _recording(prepared: Prepared) -> Iterator[Recorder | None]:
     if path is None:
         yield None
         return
+    if prepared.config.gateway.history.file is not None:
+        text = (
+            "a gateway whose history is in a file cannot be recorded: when a message is"
+            " safe is up to the disk; leave out --record or gateway.history.file"
+        )
+        raise RunError(text, exit_code=2)
     try:
         # Whoever may read it reads what clients say.
         file = open(path, "xb", buffering=0, opener=_private)

@@ -135,13 +135,16 @@ class Gateway:
                 missed=self._slow_consumer,
             ),
         )
+        history = history_store(
+            settings.history,
+            lambda: f"{chance.getrandbits(64):016x}",
+            dedup=settings.dedup_window,
+            counts=self.metrics.history,
+        )
+        self._history = history
         self._backplane = backplane or MemoryBackplane(
             clock,
-            history_store(
-                settings.history,
-                lambda: f"{chance.getrandbits(64):016x}",
-                dedup=settings.dedup_window,
-            ),
+            history,
             dedup_window=settings.dedup_window,
             idle_rooms=settings.max_idle_rooms,
         )
@@ -406,6 +409,7 @@ class Gateway:
                 )
             },
             unsent=lambda: self.delivery.unsent,
+            history_waiting=lambda: self._history.waiting,
             insecure=lambda: {"development_tickets": self._development},
             spent_limits=lambda: {
                 tenant.id: tenant.spent_limits for tenant in self._tenants.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +15,11 @@ __all__ = ("history_store",)
 
 
 def history_store(
-    config: HistoryConfig, new_epoch: Callable[[], str], *, dedup: int
+    config: HistoryConfig,
+    new_epoch: Callable[[], str],
+    *,
+    dedup: int,
+    counts: Counter[str] | None = None,
 ) -> HistoryStore:
     """Return the store, which is not open yet.
 
@@ -22,6 +27,7 @@ def history_store(
         config: Where history is kept, and how much.
         new_epoch: Returns a string that no room has had as its epoch.
         dedup: How many publishers' ids of a room are remembered.
+        counts: Where a store that is durable counts messages, by what became of them.
     """
     classes = [
         (one.rooms, Retention(messages=one.messages, bytes=one.bytes, age=one.age_s))
@@ -47,4 +53,5 @@ def history_store(
         sync=config.sync,
         max_waiting=config.max_waiting,
         dedup=dedup,
+        counts=counts,
     )

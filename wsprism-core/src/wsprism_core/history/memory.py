@@ -27,6 +27,7 @@ class MemoryStore:
 
     name = "memory"
     durable = False
+    waiting = 0
 
     def __init__(
         self,

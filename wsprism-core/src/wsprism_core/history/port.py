@@ -175,6 +175,10 @@ class HistoryStore(Protocol):
     #: Whether messages are safe before they are delivered, and outlive the process.
     durable: bool
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be stored."""
+
     async def start(self) -> None:
         """Open what it keeps.
 

@@ -22,7 +22,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ try:
 except ImportError:  # Windows: two gateways on one file are nobody's fault but theirs
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ("SqliteHistory", "SqliteStore", "StoreCounters")
+__all__ = ("SqliteHistory", "SqliteStore")
 
 #: Messages of one transaction; more wait for the next.
 BATCH: Final = 2_000
@@ -96,23 +96,6 @@ SET head = max(head, excluded.head), numbers = max(numbers, excluded.numbers)
 
 
 @dataclass(slots=True)
-class StoreCounters:
-    """What a store has done.
-
-    Attributes:
-        stored: Messages that were committed.
-        failed: Messages that could not be kept.
-        refused: Messages that were not taken, for too much waited.
-        commits: Transactions.
-    """
-
-    stored: int = 0
-    failed: int = 0
-    refused: int = 0
-    commits: int = 0
-
-
-@dataclass(slots=True)
 class _Waiting:
     """A message on its way to the file."""
 
@@ -132,9 +115,8 @@ class SqliteStore:
         sync: `normal`, or `full` to lose nothing when the power fails.
         max_waiting: Messages that may wait to be stored; more are refused.
         dedup: How many publishers' ids of a room are remembered.
-
-    Attributes:
-        counters: What it has done.
+        counts: Where messages are counted: `stored`, `failed`, and `refused` for too
+            much waited.
     """
 
     name = "sqlite"
@@ -149,8 +131,9 @@ class SqliteStore:
         sync: Literal["normal", "full"] = "normal",
         max_waiting: int = 10_000,
         dedup: int = 1_000,
+        counts: Counter[str] | None = None,
     ) -> None:
-        self.counters = StoreCounters()
+        self._counts: Counter[str] = Counter() if counts is None else counts
         self.new_epoch = new_epoch
         self.dedup = dedup
         self._path = path
@@ -238,7 +221,7 @@ class SqliteStore:
             StoreFull: Too much waits.
         """
         if self._waiting >= self._max_waiting:
-            self.counters.refused += 1
+            self._counts["refused"] += 1
             raise StoreFull(f"{self._waiting} messages wait to be stored")
         self._waiting += 1
         waiting.room.waiting += 1
@@ -274,14 +257,13 @@ class SqliteStore:
         for one in batch:
             one.room.waiting -= 1
         if numbers is None:
-            self.counters.failed += len(batch)
+            self._counts["failed"] += len(batch)
             self._log.error("history_not_stored", messages=len(batch))
             for one in batch:
                 one.stored(None)
             self._forget_closed(batch)
             return
-        self.counters.commits += 1
-        self.counters.stored += len(batch)
+        self._counts["stored"] += len(batch)
         for one, seq in zip(batch, numbers, strict=True):
             one.room.note_stored(seq, one.message, len(one.data))
             one.stored(seq)

@@ -1,0 +1,164 @@
+"""Where rooms are kept, and what senders learn of it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.late_store import LateStore
+from wsprism_core.backplane.memory import MemoryBackplane
+from wsprism_core.config import HistoryConfig, KeptRooms
+from wsprism_core.gateway.keeping import history_store
+from wsprism_core.history.memory import MemoryStore
+from wsprism_core.history.port import NewMessage
+from wsprism_core.history.sqlite import SqliteStore
+from wsprism_core.testing import GatewayHarness, VirtualClock, config_with
+
+TOLD = {"msg": "hi"}
+
+
+def test_history_is_in_memory_unless_there_is_a_file(tmp_path: Path) -> None:
+    assert isinstance(history_store(HistoryConfig(), str, dedup=1), MemoryStore)
+    config = HistoryConfig(file=str(tmp_path / "h.db"))
+    assert isinstance(history_store(config, str, dedup=1), SqliteStore)
+
+
+def test_the_first_class_that_fits_says_how_much_is_kept() -> None:
+    config = HistoryConfig(
+        messages=5,
+        classes=(
+            KeptRooms(rooms="team-1", messages=1),
+            KeptRooms(rooms="team-*", messages=2),
+        ),
+    )
+    store = history_store(config, lambda: "e", dedup=1)
+
+    def kept(name: str) -> int:
+        room = store.open("acme", name)
+        for n in range(9):
+            room.append(NewMessage(n, "chat", "msg", n), lambda seq: None)
+        return len(room.read(limit=9))
+
+    assert [kept(name) for name in ("team-1", "team-2", "lobby")] == [1, 2, 5]
+
+
+class Durable:
+    """A gateway whose store waits to be told, and two members of its lobby."""
+
+    def __init__(self, harness: type[GatewayHarness], **config: Any) -> None:
+        clock = VirtualClock()
+        self.store = LateStore()
+        self.gw = harness(
+            "chat",
+            config=config_with(**config),
+            clock=clock,
+            backplane=MemoryBackplane(clock, self.store),
+        )
+
+
+async def test_what_is_acknowledged_is_stored(gateway: type[GatewayHarness]) -> None:
+    durable = Durable(gateway)
+    async with durable.gw as gw, gw.connect("ann") as ann, gw.connect("bob") as bob:
+        await ann.join("lobby")
+        await bob.join("lobby")
+        await gw.advance(1)
+        await ann.read_all()
+        await bob.read_all()
+        ref = await ann.send("chat", "send", TOLD, room="lobby", ack=True)
+        await gw.settle()
+        ann.expect_nothing()
+        bob.expect_nothing()
+        durable.store.commit()
+        said = await bob.expect_push("chat.msg")
+        assert (said["seq"], said["data"]["msg"]) == (1, "hi")
+        await ann.expect_push("chat.msg")
+        ack = await ann.expect_reply(ref)
+        assert (ack["type"], ack["data"]["seq"]) == ("ack", 1)
+        # What came into the room meanwhile begins behind what was stored.
+        assert (await bob.join("lobby"))["data"]["seq"] == 1
+
+
+@pytest.mark.parametrize("ack", [True, False])
+async def test_what_cannot_be_stored_is_told_to_its_sender(
+    gateway: type[GatewayHarness], ack: bool
+) -> None:
+    durable = Durable(gateway)
+    async with durable.gw as gw, gw.connect("ann") as ann, gw.connect("bob") as bob:
+        await ann.join("lobby")
+        await bob.join("lobby")
+        await gw.advance(1)
+        await bob.read_all()
+        ref = await ann.send("chat", "send", TOLD, room="lobby", ack=ack)
+        durable.store.fail()
+        error = await ann.expect_error("RESOURCE_EXHAUSTED", ref=ref)
+        assert error["retry_after_ms"] > 0
+        bob.expect_nothing()
+        ref = await ann.send("chat", "send", TOLD, room="lobby", ack=True)
+        durable.store.commit()
+        assert (await ann.expect_reply(ref))["data"]["seq"] == 1
+        assert list(gw.complaints()) == []
+
+
+async def test_a_store_that_is_full_refuses(gateway: type[GatewayHarness]) -> None:
+    durable = Durable(gateway)
+    async with durable.gw as gw, gw.connect("ann") as ann:
+        await ann.join("lobby")
+        durable.store.is_full = True
+        ref = await ann.send("chat", "send", TOLD, room="lobby")
+        await ann.expect_error("RESOURCE_EXHAUSTED", ref=ref)
+        assert list(gw.complaints()) == []
+
+
+async def test_what_could_not_be_sent_is_not_stored(
+    gateway: type[GatewayHarness],
+) -> None:
+    durable = Durable(
+        gateway, gateway={"lanes": {"interactive": {"max_message_bytes": 300}}}
+    )
+    async with durable.gw as gw, gw.connect("ann") as ann:
+        await ann.join("lobby")
+        await ann.send("chat", "send", {"msg": "x" * 400}, room="lobby")
+        await ann.expect_error("PAYLOAD_TOO_LARGE")
+        assert not durable.store.pending
+
+
+async def test_a_sender_that_is_gone_is_told_nothing(
+    gateway: type[GatewayHarness],
+) -> None:
+    durable = Durable(gateway)
+    async with durable.gw as gw, gw.connect("bob") as bob:
+        async with gw.connect("ann") as ann:
+            await ann.join("lobby")
+            await bob.join("lobby")
+            for _ in range(2):
+                await ann.send("chat", "send", TOLD, room="lobby", ack=True)
+        await gw.settle()
+        durable.store.pending.popleft()(False)
+        durable.store.commit()
+        assert (await bob.expect_push("chat.msg"))["seq"] == 1
+        assert list(gw.complaints()) == []
+
+
+async def test_a_room_goes_on_after_a_restart(
+    gateway: type[GatewayHarness], tmp_path: Path
+) -> None:
+    file = {"file": str(tmp_path / "history.db")}
+    config = config_with(gateway={"history": file})
+    async with gateway("chat", config=config) as gw, gw.connect("ann") as ann:
+        joined = await ann.join("lobby")
+        for n in range(3):
+            await ann.send("chat", "send", {"msg": f"m{n}"}, room="lobby")
+        async with asyncio.timeout(10):
+            # The file is written by a thread, in its own time.
+            while len(ann.unread) < 3:
+                await gw.settle()
+        where = {"epoch": joined["data"]["epoch"], "seq": 1}
+    async with gateway("chat", config=config) as gw, gw.connect("ann") as ann:
+        again = await ann.request("room", "join", where, room="lobby")
+        assert again["data"]["recovered"] is True
+        assert again["data"]["n"] > joined["data"]["n"]
+        for seq in (2, 3):
+            assert (await ann.expect_push("chat.msg"))["seq"] == seq
