@@ -56,6 +56,7 @@ def _families() -> Iterator[Metric]:
         lanes=lambda: {"control": (1, 1, 1, 1, 1)},
         unsent=lambda: {("t", "s", "l", "r"): 1},
         spent_limits=lambda: {"t": 1},
+        history_waiting=lambda: 0,
         insecure=lambda: {"s": True},
         lag=lambda: ([("+Inf", 1)], 1.0),
         pauses=lambda: {"0": (1, 1.0, 1.0)},
