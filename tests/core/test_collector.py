@@ -215,7 +215,13 @@ def tcp_frame(text: bytes) -> bytes:
 async def started(*transports: Transport) -> AsyncIterator[Gateway]:
     gateway = Gateway(
         # Else what is told of a room that is gone is told a moment later.
-        config_with(gateway={"presence_batch_ms": 0, "history": {"messages": 0}}),
+        config_with(
+            gateway={
+                "presence_batch_ms": 0,
+                "history": {"messages": 0},
+                "resume_window_ms": 0,
+            }
+        ),
         PluginSet.load(["chat", "game", "party", "market"]),
         LoopClock(asyncio.get_running_loop()),
         transports=transports,

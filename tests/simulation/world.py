@@ -409,6 +409,8 @@ class World:
                 "pong_timeout_ms": 3_000,
                 "idle_timeout_ms": 10_000,
                 "history": {"messages": self._keeping.history},
+                # Clients of the simulation come back as somebody new.
+                "resume_window_ms": 0,
                 "max_recover_messages": self._keeping.recover,
             },
             plugins={

@@ -61,7 +61,13 @@ _TENANT: Final = {
 #: What holds unless a test says otherwise: nothing happens by itself.
 _CONFIG: Final[dict[str, Any]] = {
     "version": 1,
-    "gateway": {"listen": "127.0.0.1:0", "ping_interval_ms": 0, "idle_timeout_ms": 0},
+    "gateway": {
+        "listen": "127.0.0.1:0",
+        "ping_interval_ms": 0,
+        "idle_timeout_ms": 0,
+        # What is left behind is looked for at once.
+        "resume_window_ms": 0,
+    },
     "tenants": [
         {"id": "main", **_TENANT},
         {"id": "other", **_TENANT},

@@ -133,6 +133,8 @@ async def test_a_reader_that_stands_still_is_closed_at_the_lanes_bound(
         assert len(gw.gateway.sessions) == 1
         # The others have missed nothing.
         assert len(await bob.read_all()) == 1100
+        # It may come back to its seat.
+        await gw.advance(31)
         assert (await bob.request("room", "members", room="r1"))["data"]["count"] == 1
         ann.slow(None)
         await ann.expect_closed(4001)
@@ -247,7 +249,9 @@ async def test_a_session_has_left_everything_before_its_close_is_written(
     gateway: type[GatewayHarness], end: str
 ) -> None:
     witness = Witness()
-    config = config_with(gateway={"max_strikes": 1, "drain_grace_ms": 0})
+    config = config_with(
+        gateway={"max_strikes": 1, "drain_grace_ms": 0, "resume_window_ms": 0}
+    )
     async with gateway(witness, config=config) as gw, gw.connect(user="ann") as ann:
         witness.clients["user:ann"] = ann
         await ann.join("r1")

@@ -45,8 +45,9 @@ async def test_a_join_and_a_leave_are_told_to_the_others(
 
 
 async def test_changes_are_batched(gateway: type[GatewayHarness]) -> None:
+    config = config_with(gateway={"resume_window_ms": 0})
     async with (
-        gateway() as gw,
+        gateway(config=config) as gw,
         gw.connect(user="ann") as ann,
         gw.connect(user="bob") as bob,
         gw.connect(user="cat") as cat,

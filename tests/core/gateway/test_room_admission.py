@@ -47,7 +47,9 @@ async def test_rooms_of_a_user_are_counted_once_over_his_sessions(
 async def test_a_room_counts_its_users_and_not_their_connections(
     gateway: type[GatewayHarness],
 ) -> None:
-    config = config_with(limits={"max_users_per_room": 1})
+    config = config_with(
+        limits={"max_users_per_room": 1}, gateway={"resume_window_ms": 0}
+    )
     async with (
         gateway(config=config) as gw,
         gw.connect(user="ann") as ann,

@@ -276,7 +276,7 @@ async def test_a_member_number_is_not_given_again(
     gateway: type[GatewayHarness],
 ) -> None:
     async with (
-        gateway() as gw,
+        gateway(config=config_with(gateway={"resume_window_ms": 0})) as gw,
         gw.connect(user="ann") as ann,
         gw.connect(user="ann") as too,
         gw.connect(user="bob") as bob,

@@ -252,9 +252,9 @@ async def main():
     def told(seq):
         print(seq, flush=True)
     for n in itertools.count(1):
-        room.append(NewMessage(n, "chat", "msg", n), told)
-        if n % 7 == 0:
+        while store.waiting > 500:
             await asyncio.sleep(0)
+        room.append(NewMessage(n, "chat", "msg", n), told)
 asyncio.run(main())
 """
 

@@ -190,7 +190,7 @@ async def test_a_client_that_is_told_again_is_no_faster_than_told(
 async def test_what_follows_from_a_lost_link_has_happened_when_it_is_lost(
     gateway: type[GatewayHarness],
 ) -> None:
-    config = config_with(gateway={"presence_batch_ms": 0})
+    config = config_with(gateway={"presence_batch_ms": 0, "resume_window_ms": 0})
     async with (
         gateway(config=config) as gw,
         gw.connect("ann") as ann,

@@ -205,6 +205,8 @@ class GatewayConfig(_Section):
     history: HistoryConfig = HistoryConfig()
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000
+    resume_window_ms: Milliseconds = 30_000
+    max_detached: Annotated[int, Field(ge=0)] = 10_000
     max_recover_messages: Annotated[int, Field(ge=0)] = 1_000
     max_recover_bytes: Annotated[int, Field(ge=0)] = 4 * 1024 * 1024
     min_write_bytes_per_s: Annotated[int, Field(ge=0)] = 1_024

@@ -207,15 +207,13 @@ class HookSpecs:
     def on_detach(self, session: Session) -> Actions:
         """A session's connection dropped; it may resume within its window.
 
-        Not called by this version, which keeps no detached sessions.
+        It keeps its rooms and its numbers in them, and is sent nothing. Where it does
+        not come back, `on_leave` and `on_close` follow.
         """
 
     @hookspec
     def on_resume(self, session: Session) -> Actions:
-        """A detached session is back on a new connection.
-
-        Not called by this version, which keeps no detached sessions.
-        """
+        """A session is back on a new connection, with the rooms that it was in."""
 
     @hookspec
     def on_close(self, session: Session, code: int, reason: str) -> Actions:

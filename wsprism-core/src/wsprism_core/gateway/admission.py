@@ -54,6 +54,8 @@ class Admission:
 
     Attributes:
         draining: Whether nobody new is admitted.
+        goes_on: Whether a resume token is for a session that is there already, and
+            counted.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Admission:
         self._spawn = spawn
         self._log = EventLog("admission")
         self.draining = False
+        self.goes_on: Callable[[str, Tenant, Identity], bool] = _never
 
     @property
     def pre_auth_bytes(self) -> int:
@@ -152,6 +155,10 @@ class Admission:
             if isinstance(identity, Refusal):
                 decided(identity)
                 return
+            if request.resume is not None and not self.draining:
+                if self.goes_on(request.resume, tenant, identity):
+                    decided((tenant, identity))
+                    return
             refusal = self._no_room(tenant, identity)
             decided((tenant, identity) if refusal is None else refusal)
 
@@ -262,6 +269,10 @@ class Admission:
                     verdict = identity
                 break
         decided(verdict)
+
+
+def _never(token: str, tenant: Tenant, identity: Identity) -> bool:
+    return False
 
 
 _UNKNOWN_TENANT = Refusal(

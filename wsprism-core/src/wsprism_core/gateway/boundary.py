@@ -43,6 +43,8 @@ class Boundary:
 
     #: Whether coroutines of plugins run beside the gateway.
     spawns = True
+    #: Whether sessions may come back on a new connection.
+    resumes = True
 
     def connect(self, parts: ConnectionParts, tenants: Mapping[str, Tenant]) -> Connect:
         """Make connections.

@@ -284,7 +284,11 @@ class Connection:
     def pong(self) -> None:
         """Note a pong."""
         self.beats_silent = 0
+        if self.beats_unanswered < 0 or self.session is None:
+            return
         self.beats_unanswered = -1
+        for membership in self.session.memberships.values():
+            membership.proven = membership.probed
 
     def control(self, data: bytes) -> None:
         """Send framed control bytes on the control lane."""
@@ -309,18 +313,21 @@ class Connection:
         if self.session is None and not self._closed:
             self._parts.admission.note_early_end(self._request, code, reason)
         self._closed = True
+        self._let_go()
+        if self.session is not None:
+            self._parts.desk.ended(self, code, reason)
+            self.session = None
+
+    def _let_go(self) -> None:
+        """Put an end to all that is the connection's own."""
         for timer in (self._auth_timer, self.beat):
             if timer is not None:
                 timer.cancel()
         if self._queues is not None:
             self._queues.drop()
-        session = self.session
-        if session is not None:
-            if self._bucket is not None:
-                now = self._parts.clock.now()
-                self.tenant.connection_ended(session.user, self._bucket, now)
-            self._parts.desk.ended(self, code, reason)
-            self.session = None
+        if self.session is not None and self._bucket is not None:
+            now = self._parts.clock.now()
+            self.tenant.connection_ended(self.session.user, self._bucket, now)
 
     def _take(
         self, session: Session, decode: Callable[[bytes], Envelope], payload: bytes
@@ -451,6 +458,13 @@ class Connection:
             trace_id=trace_id,
         )
         self._parts.egress.refuse(session, error, lane=lane, trace_id=trace_id)
+
+    def give_up(self) -> None:
+        """Let go of the session, which goes on elsewhere, and close."""
+        self._let_go()
+        self.session = None
+        self._closed = True
+        self.link.close(CloseCode.RESUMED_ELSEWHERE, "resumed elsewhere")
 
     def end(self, code: int, reason: str) -> None:
         """Close, behind what already waits and can be sent."""

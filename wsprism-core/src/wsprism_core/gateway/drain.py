@@ -56,7 +56,7 @@ class Drain:
 
     def begin(self) -> None:
         """Tell every client when to come back, and close all in even batches."""
-        self._admission.draining = True
+        self._admission.draining = self._desk.draining = True
         self._done.clear()
         waiting = list(self._sessions)
         self._log.info("drain_started", sessions=len(waiting))

@@ -112,6 +112,8 @@ class Egress:
     join: Callable[[Session, JoinRoom], object]
     leave: Callable[[Session, str], object]
     kick: Callable[[Session, int, str], object]
+    #: Ends sessions that may come back, by id or user.
+    end_detached: Callable[..., object]
     #: Told of a service whose source failed, and with what.
     pull_failed: Callable[[str, BaseException], None]
     #: Tells a sender of what became known only after its message was taken.
@@ -508,6 +510,7 @@ class Egress:
     def _kick(self, action: Kick, svc: str, tenant: str, origin: Origin | None) -> None:
         for session in self._targets(action.session, action.user, tenant):
             self.kick(session, action.code, action.reason)
+        self.end_detached(tenant, id=action.session, user=action.user)
 
     # --------------------------------------------------------------- who, where
 

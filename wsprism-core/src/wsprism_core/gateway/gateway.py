@@ -34,6 +34,7 @@ from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
 from wsprism_core.gateway.presence import PresenceDesk
 from wsprism_core.gateway.recovery import RecoveryBounds
+from wsprism_core.gateway.resume import Resumes
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
@@ -188,6 +189,15 @@ class Gateway:
         )
         egress.join, egress.leave, egress.kick = desk.join, desk.leave, self._desk.kick
         egress.turn_down = self._desk.turn_down
+        self._desk.resumes = Resumes(
+            self.sessions,
+            self._wheel,
+            window=settings.resume_window_ms / 1000 if boundary.resumes else 0.0,
+            most=settings.max_detached,
+            secret=chance.getrandbits(256).to_bytes(32, "big"),
+            over=self._desk.over,
+        )
+        egress.end_detached = self._desk.resumes.end
         self._admission = Admission(
             tenants=tenants,
             sessions=self.sessions,
@@ -201,6 +211,7 @@ class Gateway:
             failures=failures,
             spawn=self._tasks.spawn,
         )
+        self._admission.goes_on = self._desk.goes_on
         ingress = Ingress(
             routes=routes,
             checks=compile_checks(
@@ -353,11 +364,12 @@ class Gateway:
 
         A plugin whose `on_start` raised or was never reached is not stopped.
         """
-        self._admission.draining = True
+        self._admission.draining = self._desk.draining = True
         if self.admin is not None:
             await self.admin.transport.stop()
         for transport in self.transports:
             await transport.stop()
+        self._desk.resumes.end_all()
         self._wheel.stop()
         self._monitor.stop()
         stops = compile_each(self.plugins.hook("on_stop"))

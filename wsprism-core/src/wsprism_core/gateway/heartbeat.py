@@ -7,10 +7,11 @@ for a while, the wheel is late and no connection times out for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.delivery import DeliveryEngine
+from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.realtime.wire import outgoing_bytes
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from wsprism_core.gateway.connection import Connection
 
 __all__ = ("BEATS_PER_INTERVAL", "Heartbeat")
+
+CLEAN: Final = OutboxState.CLEAN
 
 #: How many beats the shortest of the intervals is made of.
 BEATS_PER_INTERVAL = 8
@@ -77,5 +80,10 @@ class Heartbeat:
             return
         if connection.beats_unanswered < 0:
             connection.beats_unanswered = 0
+            self._delivery.send_now(session)
+            if session.outbox.state is CLEAN:
+                # All that was sent goes before the ping: its pong proves that it came.
+                for membership in session.memberships.values():
+                    membership.probed = membership.room.channel.seq
             ping = session.wire.framing.ping(b"")
             self._delivery.post_form(session, outgoing_bytes(0, ping))

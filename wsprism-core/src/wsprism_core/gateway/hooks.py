@@ -62,6 +62,8 @@ class EventHooks:
         self._open = self._compile_event(plugins, "on_open")
         self._join = self._compile_event(plugins, "on_join")
         self._leave = self._compile_event(plugins, "on_leave")
+        self._detach = self._compile_event(plugins, "on_detach")
+        self._resume = self._compile_event(plugins, "on_resume")
         self._close = self._compile_event(plugins, "on_close")
         self.checks_messages = bool(plugins.hook("check_message").get_hookimpls())
 
@@ -99,6 +101,14 @@ class EventHooks:
     def on_leave(self, session: Session, room: str) -> None:
         """A session has left a room."""
         self._perform(self._leave(session, room), session.tenant)
+
+    def on_detach(self, session: Session) -> None:
+        """A session has lost its connection, and may come back."""
+        self._perform(self._detach(session), session.tenant)
+
+    def on_resume(self, session: Session) -> None:
+        """A session is back on a new connection."""
+        self._perform(self._resume(session), session.tenant)
 
     def on_close(self, session: Session, code: int, reason: str) -> None:
         """A session is over."""

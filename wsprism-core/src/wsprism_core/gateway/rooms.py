@@ -139,6 +139,43 @@ class RoomDesk:
         for membership in list(session.memberships.values()):
             self._exit(membership)
 
+    def detach(self, session: Session) -> None:
+        """Send a session nothing more; it keeps its rooms."""
+        for membership in session.memberships.values():
+            membership.room.detach(session)
+
+    def attach(
+        self, session: Session
+    ) -> tuple[list[dict[str, Any]], list[tuple[Room, Sequence[Pull]]]]:
+        """Send a session again what its rooms have.
+
+        Returns:
+            What it is told of each room, and what it missed of those where that can be
+            had.
+        """
+        told, replays = [], []
+        for membership in session.memberships.values():
+            room = membership.room
+            room.attach(session)
+            if membership.quiet:
+                continue
+            missed = Missed(room.channel.epoch, membership.proven)
+            refused = self._recovery_refused(session, room, missed)
+            about: dict[str, Any] = {
+                "room": room.name,
+                "alias": room.alias,
+                "epoch": room.channel.epoch,
+                "seq": room.channel.seq,
+                "n": membership.n,
+                "recovered": refused is None,
+            }
+            if refused is not None:
+                about["reason"] = str(refused)
+            elif missed.seq < room.channel.seq:
+                replays.append((room, pulls(room, missed, self._catalog)))
+            told.append(about)
+        return told, replays
+
     def _enter(self, session: Session, name: str, *, quiet: bool) -> Membership:
         existing = session.memberships.get(name)
         if existing is not None:

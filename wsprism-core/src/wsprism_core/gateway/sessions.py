@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from wsprism_core.api import Identity
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.hooks import EventHooks
+from wsprism_core.gateway.resume import Detached, Resumes
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, close_label
 from wsprism_core.policy.limits import EventWindow
+from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.clock import Clock
@@ -44,7 +46,11 @@ class SessionDesk:
 
     Attributes:
         egress: What sends the core's own messages.
+        resumes: Who may come back; set by the gateway.
+        draining: Whether sessions that end now end for good.
     """
+
+    resumes: Resumes
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class SessionDesk:
         self._ping_ms = round(ping_interval * 1000)
         self._service_ids = service_ids
         self._connections: dict[str, Connection] = {}
+        self.draining = False
         self._storm = EventWindow(LOGGED_PER_SECOND, 1.0)
         self._log = EventLog("sessions")
 
@@ -86,7 +93,14 @@ class SessionDesk:
         resume: str | None,
         ref: int | None,
     ) -> None:
-        """Begin a session; its tenant and user have room for it."""
+        """Begin a session, or go on with one; its tenant and user have room for it."""
+        refused = None
+        if resume is not None:
+            found = self.resumes.find(resume, identity.tenant, identity.user)
+            if isinstance(found, Session):
+                self._resume(connection, found, ref)
+                return
+            refused = found
         tenant = connection.tenant
         self._make_room_for(tenant.max_sessions_per_user, identity)
         session = Session(
@@ -101,8 +115,7 @@ class SessionDesk:
         self._connections[session.id] = connection
         connection.session = session
         self._note_opened(session)
-        # Resuming is offered by no build yet that sends a token, so any is refused.
-        extra = {} if resume is None else {"resumed": False, "reason": "not_offered"}
+        extra = {} if refused is None else {"resumed": False, "reason": str(refused)}
         self.tell_authed(connection, ref=ref, **extra)
         self._hooks.on_open(session)
 
@@ -121,9 +134,46 @@ class SessionDesk:
             "services": self._service_ids,
             **extra,
         }
+        token = self.resumes.token(session)
+        if token is not None:
+            data["resume"] = token
         self.egress.system(
             session, "authed", data, ref=ref, trace_id=self._new_trace_id()
         )
+
+    def goes_on(self, token: str, tenant: Tenant, identity: Identity) -> bool:
+        """Whether a token is for a session that is connected, and so is counted."""
+        found = self.resumes.find(token, tenant.id, identity.user)
+        return isinstance(found, Session) and found.id in self._connections
+
+    def _resume(
+        self, connection: Connection, session: Session, ref: int | None
+    ) -> None:
+        """Go on with a session on a new connection."""
+        before = self._connections.pop(session.id, None)
+        if before is None:
+            self._sessions.add(session)
+        else:
+            # It was not known yet that its connection is gone.
+            self._delivery.close(session)
+            self._rooms.detach(session)
+            before.give_up()
+        self.resumes.take(session)
+        session.rebind(connection.link, self._delivery.outbox(session.tenant))
+        self._connections[session.id] = connection
+        connection.session = session
+        told, replays = self._rooms.attach(session)
+        self._log.info("session_resumed", sid=session.id, user=session.user)
+        self.tell_authed(
+            connection,
+            ref=ref,
+            resumed=True,
+            rooms=told,
+            active_room=session.active_room,
+        )
+        for room, replay in replays:
+            self._delivery.fetch_again(session, room, replay)
+        self._hooks.on_resume(session)
 
     def kick(self, session: Session, code: int, reason: str) -> None:
         """End a session, told why before the close."""
@@ -153,6 +203,19 @@ class SessionDesk:
         del self._connections[session.id]
         self._sessions.remove(session)
         self._delivery.close(session)
+        if self.resumes.may_return(code) and not self.draining:
+            self._rooms.detach(session)
+            self._log.info("session_detached", sid=session.id, code=code, reason=reason)
+            self.resumes.keep(session, code, reason)
+            self._hooks.on_detach(session)
+        else:
+            self._over(session, code, reason)
+
+    def over(self, detached: Detached) -> None:
+        """Clean up behind a session that did not come back."""
+        self._over(*detached[:3])
+
+    def _over(self, session: Session, code: int, reason: str) -> None:
         self._rooms.leave_all(session)
         self._metrics.closes[close_label(code)] += 1
         self._log.info(

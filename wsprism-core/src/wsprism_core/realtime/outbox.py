@@ -132,6 +132,8 @@ class Outbox:
         """Return how much waits in a lane: messages and bytes."""
         if self._backlog is not None:
             return self._backlog.depth(lane)
+        if self.state is CLOSED:
+            return 0, 0
         queue = self.queues[lane]
         return len(queue), sum(form.size for form in queue)
 

@@ -29,9 +29,12 @@ class Membership:
         quiet: An audience rather than company: no presence, no `sys.joined`.
         newest: The newest numbers of its sender in the room, by what they count; None
             until there is one.
+        probed: The room's newest number when its session was pinged last.
+        proven: The same of the last ping that was answered: so much has certainly
+            arrived.
     """
 
-    __slots__ = ("n", "newest", "quiet", "room", "session")
+    __slots__ = ("n", "newest", "probed", "proven", "quiet", "room", "session")
 
     def __init__(self, room: Room, session: Session, n: int, *, quiet: bool) -> None:
         self.room = room
@@ -39,6 +42,7 @@ class Membership:
         self.n = n
         self.quiet = quiet
         self.newest: dict[Hashable, int] | None = None
+        self.probed = self.proven = room.channel.seq
 
 
 class Room:
@@ -102,7 +106,7 @@ class Room:
     @property
     def is_empty(self) -> bool:
         """Whether no session is in it, quiet ones counted."""
-        return not self.audience
+        return not self._members and not self._quiet
 
     @property
     def size(self) -> int:
@@ -177,19 +181,29 @@ class Room:
             self._users[session.user] = self._users.get(session.user, 0) + 1
             session.active = membership
         session.memberships[self.name] = membership
+        self.attach(session)
+        return membership
+
+    def attach(self, session: Session) -> None:
+        """Send a member what the room has from here on."""
         audience = self.audience.get(session.wire)
         if audience is None:
             audience = self.audience[session.wire] = Audience(session.wire)
         audience.add(session)
-        return membership
+
+    def detach(self, session: Session) -> None:
+        """Send a member nothing more; where it is sent nothing already, do nothing."""
+        audience = self.audience.get(session.wire)
+        if audience is None or session not in audience.members:
+            return
+        audience.remove(session)
+        if not audience:
+            del self.audience[session.wire]
 
     def remove(self, membership: Membership) -> None:
         """End a membership."""
         session = membership.session
-        audience = self.audience[session.wire]
-        audience.remove(session)
-        if not audience:
-            del self.audience[session.wire]
+        self.detach(session)
         del session.memberships[self.name]
         if membership.quiet:
             del self._quiet[session]

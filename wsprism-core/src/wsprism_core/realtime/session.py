@@ -45,6 +45,7 @@ class Session:
         active: The membership that began last, unless it ended.
         newest: The newest numbers of its sender outside of any room, by what they
             count; None until there is one.
+        resumed: How often it has come back on a new connection.
         wire: The link's wire, bound here because delivery reads it often.
     """
 
@@ -57,6 +58,7 @@ class Session:
         "newest",
         "opened",
         "outbox",
+        "resumed",
         "tenant",
         "user",
         "wire",
@@ -81,6 +83,13 @@ class Session:
         self.memberships: dict[str, Membership] = {}
         self.active: Membership | None = None
         self.newest: dict[Hashable, int] | None = None
+        self.resumed = 0
+
+    def rebind(self, link: SessionLink, outbox: Outbox) -> None:
+        """Go on with a new connection; it is in no audience meanwhile."""
+        self.link = link
+        self.wire = link.wire
+        self.outbox = outbox
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.user}@{self.tenant}>"

@@ -93,6 +93,9 @@ class Recorder(Boundary):
         stopped: Why it records no more; empty while it does.
     """
 
+    #: A token would be in what is written down, and good for a while.
+    resumes = False
+
     def __init__(self, config: Config, plugins: PluginSet, *, has_file: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self.clock = LiveTurnClock(

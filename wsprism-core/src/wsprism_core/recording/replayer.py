@@ -501,6 +501,7 @@ class ReplayBoundary(Boundary):
     """
 
     spawns = False
+    resumes = False
 
     parts: ConnectionParts
     tenants: Mapping[str, Tenant]

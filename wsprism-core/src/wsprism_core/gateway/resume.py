@@ -1,0 +1,168 @@
+"""Sessions whose connection dropped, and that may come back for a while.
+
+A token says which session it is for and how often that one has come back already, and
+nobody else can make one: so it is good once, and nothing is kept for those who never
+need theirs.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.realtime.clock import Timer
+from wsprism_core.realtime.session import Session, SessionRegistry
+from wsprism_core.realtime.wheel import Wheel
+from wsprism_core.transports.port import NO_CLOSE_FRAME
+
+__all__ = ("Detached", "NotResumed", "Resumes")
+
+#: Ends that are nobody's will: behind any other there is nothing to come back to.
+_DROPPED: Final = frozenset(
+    {
+        NO_CLOSE_FRAME,
+        CloseCode.GOING_AWAY,
+        CloseCode.INTERNAL_ERROR,
+        CloseCode.SLOW_CONSUMER,
+        CloseCode.IDLE_TIMEOUT,
+        CloseCode.NO_PONG,
+    }
+)
+_DIGEST_BYTES: Final = 16
+
+
+class NotResumed(StrEnum):
+    """Why a session is a new one although it wanted to go on."""
+
+    #: Nothing that this gateway gave, or not to this user.
+    UNKNOWN = "unknown"
+    #: It was used already.
+    USED = "used"
+    #: Its session is over.
+    EXPIRED = "expired"
+    #: This gateway keeps no session whose connection dropped.
+    NOT_OFFERED = "not_offered"
+
+
+class Detached(NamedTuple):
+    """A session without a connection.
+
+    Args:
+        session: The session.
+        code: What its connection ended with.
+        reason: Why.
+        timer: When it is over.
+    """
+
+    session: Session
+    code: int
+    reason: str
+    timer: Timer
+
+
+class Resumes:
+    """Who may come back.
+
+    Args:
+        sessions: Who is there.
+        wheel: Where ends are put off.
+        window: Seconds for which a session is kept; 0 keeps none.
+        most: How many are kept at the most; beyond it the one that has been gone
+            longest is over.
+        secret: What tokens are made with.
+        over: Called with each that did not come back in time.
+    """
+
+    def __init__(
+        self,
+        sessions: SessionRegistry,
+        wheel: Wheel,
+        *,
+        window: float,
+        most: int,
+        secret: bytes,
+        over: Callable[[Detached], None],
+    ) -> None:
+        self._sessions = sessions
+        self._wheel = wheel
+        self._window = window
+        self._most = most
+        self._secret = secret
+        self._over = over
+        # By session, the one that has been gone longest first.
+        self._detached: dict[str, Detached] = {}
+
+    def __len__(self) -> int:
+        return len(self._detached)
+
+    @property
+    def are_offered(self) -> bool:
+        """Whether a session may come back at all."""
+        return self._window > 0 and self._most > 0
+
+    def token(self, session: Session) -> str | None:
+        """Return what a session may come back with, None where it may not."""
+        if not self.are_offered:
+            return None
+        about = f"{session.id}.{session.resumed}"
+        return f"{about}.{self._digest(session.tenant, session.user, about)}"
+
+    def may_return(self, code: int) -> bool:
+        """Whether a session may come back whose connection ended with this code."""
+        return self.are_offered and code in _DROPPED
+
+    def keep(self, session: Session, code: int, reason: str) -> None:
+        """Keep a session for the window."""
+        timer = self._wheel.after(self._window, lambda: self._end(session.id))
+        self._detached[session.id] = Detached(session, code, reason, timer)
+        if len(self._detached) > self._most:
+            self._end(next(iter(self._detached)))
+
+    def find(self, token: str, tenant: str, user: str) -> Session | NotResumed:
+        """Return the session that a token is for, connected or not."""
+        if not self.are_offered:
+            return NotResumed.NOT_OFFERED
+        about, _, digest = token.rpartition(".")
+        expected = self._digest(tenant, user, about)
+        if not hmac.compare_digest(digest.encode(), expected.encode()):
+            return NotResumed.UNKNOWN
+        id, _, resumed = about.partition(".")
+        found = self._detached.get(id)
+        session = self._sessions.get(id) if found is None else found.session
+        if session is None:
+            return NotResumed.EXPIRED
+        return session if str(session.resumed) == resumed else NotResumed.USED
+
+    def take(self, session: Session) -> None:
+        """Let a session come back: its token is good no more."""
+        session.resumed += 1
+        found = self._detached.pop(session.id, None)
+        if found is not None:
+            found.timer.cancel()
+
+    def end(
+        self, tenant: str, *, id: str | None = None, user: str | None = None
+    ) -> None:
+        """End those of a session's id, or of a user."""
+        for one in tuple(self._detached.values()):
+            session = one.session
+            if session.tenant == tenant and (session.id == id or session.user == user):
+                self._end(session.id)
+
+    def end_all(self) -> None:
+        """End everything: the gateway stops."""
+        for id in tuple(self._detached):
+            self._end(id)
+
+    def _end(self, id: str) -> None:
+        detached = self._detached.pop(id)
+        detached.timer.cancel()
+        self._over(detached)
+
+    def _digest(self, tenant: str, user: str, about: str) -> str:
+        said = "\0".join((tenant, user, about)).encode("utf-8", "surrogatepass")
+        return blake2b(said, key=self._secret, digest_size=_DIGEST_BYTES).hexdigest()
