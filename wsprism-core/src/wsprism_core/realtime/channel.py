@@ -131,7 +131,8 @@ class Channel(Protocol):
 
         Raises:
             ValueError: The publisher's own gateway cannot encode it; nobody got it.
-            StoreFull: Too much waits to be stored; nobody got it.
+            ~wsprism_core.history.port.StoreFull: Too much waits to be stored; nobody
+                got it.
         """
 
     def enter(self, user: str) -> int:
