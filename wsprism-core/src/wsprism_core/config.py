@@ -1,15 +1,13 @@
-"""The configuration file: strict YAML, read once, wrong keys refused.
+"""The configuration, as the models of its file: each key, its type and its default.
 
 Every key has a default, so that an empty file (but for `version` and a tenant) runs. An
-unknown or wrong key refuses to start; all of them are told at once, each with its path.
+unknown or wrong key is refused. How the file is read stands in `settings`.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -17,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
 )
 
@@ -39,8 +36,6 @@ __all__ = (
     "TenantConfig",
     "TenantLimits",
     "TenantPolicy",
-    "describe",
-    "load_config",
     "out_of_the_box",
 )
 
@@ -49,7 +44,8 @@ Unlimited = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Pattern = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_-]*):(\*|[A-Za-z0-9_.-]+)$")]
-HotPattern = Annotated[str, Field(pattern=r"^(\*|[0-9]{1,3}):(\*|[0-9]{1,3})$")]
+_BYTE: Final = r"(\*|25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+HotPattern = Annotated[str, Field(pattern=f"^{_BYTE}:{_BYTE}$")]
 
 
 _API_KEY: Final = re.compile(r"[!-~]{16,}\Z")
@@ -279,67 +275,3 @@ def out_of_the_box() -> Config:
             )
         ],
     )
-
-
-def load_config(path: Path) -> Config:
-    """Read and check a configuration file.
-
-    Raises:
-        ConfigError: It cannot be read, is no YAML, or has wrong keys; all are named.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [f"cannot be read: {error}"]) from None
-    # Imported here: without a file the gateway starts the sooner.
-    from wsprism_core.strict_yaml import YamlError, parse
-
-    try:
-        raw = parse(text)
-    except YamlError as error:
-        raise ConfigError(str(path), [f"is no YAML: {error}"]) from None
-    if not isinstance(raw, dict):
-        raise ConfigError(str(path), ["must be a mapping with `version` and `tenants`"])
-    try:
-        return Config.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(str(path), describe(error, Config)) from None
-
-
-def describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Return one line for each fault: where it is, what it is, what may be meant."""
-    problems = []
-    for fault in error.errors():
-        where = _path(fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            names = _names_beside(fault["loc"], model)
-            near = difflib.get_close_matches(str(fault["loc"][-1]), names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"{where}: unknown key{hint}")
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            problems.append(f"{where}: {message}")
-    return problems
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    """Return `tenants[0].policy` for `("tenants", 0, "policy")`."""
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".") or "the file"
-
-
-def _names_beside(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """Return the keys that are known where an unknown one stands."""
-    here: Any = model
-    for part in loc[:-1]:
-        if isinstance(part, int):
-            continue
-        here = here.model_fields[part].annotation
-        for inner in getattr(here, "__args__", ()):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                here = inner
-        if not (isinstance(here, type) and issubclass(here, BaseModel)):
-            return []
-    return list(here.model_fields)

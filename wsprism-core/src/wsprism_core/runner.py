@@ -20,7 +20,6 @@ from wsprism_core.config import (
     Config,
     DeflateConfig,
     GatewayConfig,
-    load_config,
     out_of_the_box,
 )
 from wsprism_core.dispatch import compile_each
@@ -32,6 +31,7 @@ from wsprism_core.plugins import PluginSet
 from wsprism_core.policy.origins import is_loopback
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
+from wsprism_core.settings.loading import configuration, idle_patterns
 from wsprism_core.signals import StopSignals, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.deflate import Deflate
@@ -47,8 +47,6 @@ __all__ = ("AdminAddress", "Prepared", "RunError", "prepare", "serve", "summary"
 
 _log = EventLog("runner")
 
-#: Services that the core answers itself; an allowlist may always name them.
-_BUILT_IN: Final = ("room", "sys", "*")
 _DEVELOPMENT: Final = (
     "DEVELOPMENT TICKETS ARE ON: whoever reaches this gateway may be anybody "
     "(the ticket dev:ann is user:ann). Never in production."
@@ -121,8 +119,8 @@ def prepare(options: RunOptions) -> Prepared:
     """
     logs.configure(options.log_level, as_json=options.log_json)
     try:
-        config = load_config(options.config) if options.config else out_of_the_box()
         plugins = PluginSet.load(options.plugins)
+        config = configuration(options, plugins)
     except WsPrismError as error:
         raise RunError(str(error), exit_code=2) from error
     host, _, port = config.gateway.listen.rpartition(":")
@@ -142,7 +140,7 @@ def prepare(options: RunOptions) -> Prepared:
         development=development,
         admin=_admin(config.gateway, options, host, development=development),
         alarm=alarm,
-        warnings=(*_idle_patterns(config, plugins), *_closed(config, plugins, options)),
+        warnings=(*idle_patterns(config, plugins), *_closed(config, plugins, options)),
     )
 
 
@@ -228,26 +226,6 @@ def _admin(
     )
 
 
-def _idle_patterns(config: Config, plugins: PluginSet) -> Iterator[str]:
-    """Yield a line for each pattern of an allowlist that lets nothing pass."""
-    services = [service for info in plugins.loaded for service in info.services]
-    names = {*_BUILT_IN, *(service.name for service in services)}
-    ids = {"*", *(str(one.svc_id) for one in services if one.svc_id is not None)}
-    for tenant in config.tenants:
-        policy = tenant.policy
-        for key, patterns, known in (
-            ("ext_allowlist", policy.ext_allowlist, names),
-            ("hot_allowlist", policy.hot_allowlist, ids),
-        ):
-            for pattern in patterns:
-                owner = pattern.partition(":")[0]
-                if owner not in known:
-                    yield (
-                        f"tenant {tenant.id!r}: {key} has {pattern!r}, but no plugin"
-                        f" that is loaded owns the service {owner!r}"
-                    )
-
-
 def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator[str]:
     """Yield a line for each tenant that nobody can connect to."""
     if options.dev or options.config is None:
@@ -315,7 +293,7 @@ def _recording(prepared: Prepared) -> Iterator[Recorder | None]:
 
     options = prepared.options
     recorder = Recorder(
-        prepared.config, prepared.plugins, has_file=options.config is not None
+        prepared.config, prepared.plugins, has_file=prepared.config != out_of_the_box()
     )
     recorder.open(file, max_bytes=options.record_max_bytes)
     try:

@@ -6,11 +6,9 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.backplane.port import Backplane
-from wsprism_core.config import Config, ConfigError, GatewayConfig, describe
+from wsprism_core.config import Config, ConfigError, GatewayConfig
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway.admin import AdminHost, AdminListener
 from wsprism_core.gateway.admission import Admission
@@ -53,6 +51,7 @@ from wsprism_core.realtime.session import SessionRegistry
 from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.routes import Route
 from wsprism_core.routing import build_routes
+from wsprism_core.settings.faults import check_sections
 from wsprism_core.transports.port import Host, Transport, TransportTimeouts
 
 __all__ = ("Gateway",)
@@ -493,26 +492,9 @@ def _first_services(plugins: PluginSet) -> dict[str, str]:
 
 def _plugin_configs(config: Config, plugins: PluginSet) -> dict[str, Any]:
     """Validate each plugin's section by the model that its manifest names."""
-    models = {
-        info.name: service.config
-        for info in plugins.loaded
-        for service in info.services
-        if service.config is not None
-    }
-    problems = [
-        f"plugins.{name}: no loaded plugin of that name takes a configuration"
-        for name in config.plugins
-        if name not in models
-    ]
-    configs = {}
-    for name, model in models.items():
-        try:
-            configs[name] = model.model_validate(config.plugins.get(name, {}))
-        except ValidationError as error:
-            found = describe(error, model)
-            problems += [f"plugins.{name}.{problem}" for problem in found]
-    if problems:
-        raise ConfigError("the configuration", problems)
+    configs, faults = check_sections(config.plugins, plugins.sections)
+    if faults:
+        raise ConfigError("the configuration", [str(fault) for fault in faults])
     return configs
 
 
