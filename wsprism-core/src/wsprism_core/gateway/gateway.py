@@ -12,6 +12,7 @@ from wsprism_core.config import Config, ConfigError, GatewayConfig
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway.admin import AdminHost, AdminListener
 from wsprism_core.gateway.admission import Admission
+from wsprism_core.gateway.appliers import LiveParts, appliers
 from wsprism_core.gateway.boundary import Boundary
 from wsprism_core.gateway.builtin import Builtin
 from wsprism_core.gateway.catalog import Catalog
@@ -31,6 +32,7 @@ from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
 from wsprism_core.gateway.presence import PresenceDesk
 from wsprism_core.gateway.recovery import RecoveryBounds
+from wsprism_core.gateway.reload import Reloader, ReloadReport, TenantApplier
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
@@ -76,6 +78,8 @@ class Gateway:
         boundary: What comes in from outside passes it; None lets it through.
 
     Attributes:
+        plugins: What it runs.
+        transports: What it listens with.
         host: The gateway as transports see it.
         inspector: What waits for whom.
         admin: Where operators are let in; None is nowhere.
@@ -106,7 +110,6 @@ class Gateway:
         settings = config.gateway
         boundary = boundary or Boundary()
         chance = chance if chance is not None else random.SystemRandom()
-        self.config = config
         self.plugins = plugins
         self.transports: Sequence[Transport] = tuple(transports)
         self.metrics = Metrics()
@@ -142,6 +145,12 @@ class Gateway:
         )
         egress = Egress(catalog, self.delivery, self.sessions, self.rooms)
         hooks = EventHooks(plugins, _first_services(plugins), egress, failures)
+        presence = PresenceDesk(
+            self.delivery,
+            clock,
+            batch=settings.presence_batch_ms / 1000,
+            most=settings.presence_max_members,
+        )
         desk = RoomDesk(
             tenants=tenants,
             sessions=self.sessions,
@@ -151,16 +160,9 @@ class Gateway:
             egress=egress,
             hooks=hooks,
             clock=clock,
-            presence=PresenceDesk(
-                self.delivery,
-                clock,
-                batch=settings.presence_batch_ms / 1000,
-                most=settings.presence_max_members,
-            ),
+            presence=presence,
             catalog=catalog,
-            recovery=RecoveryBounds(
-                settings.max_recover_messages, settings.max_recover_bytes
-            ),
+            recovery=_recovery_bounds(settings),
         )
         trace_ids = boundary.trace_ids(_TraceIds(chance))
         self._desk = SessionDesk(
@@ -172,7 +174,6 @@ class Gateway:
             metrics=self.metrics,
             clock=clock,
             new_trace_id=trace_ids,
-            ping_interval=settings.ping_interval_ms / 1000,
             service_ids=catalog.service_ids,
         )
         egress.pull_failed = lambda svc, error: failures.note(
@@ -183,9 +184,9 @@ class Gateway:
             tenants=tenants,
             sessions=self.sessions,
             authenticators=compile_each(plugins.hook("authenticate")),
-            limiter=_limiter(config, clock, chance),
+            limiter=_limiter(settings, clock, chance),
             clock=clock,
-            origins=OriginPolicy(settings.allowed_origins, loopback_only=development),
+            origins=_origins(settings, development),
             development=development,
             patience=settings.handshake_timeout_ms / 1000,
             metrics=self.metrics,
@@ -217,13 +218,7 @@ class Gateway:
             delivery=self.delivery,
             clock=clock,
             wheel=self._wheel,
-            heartbeat=Heartbeat(
-                self._wheel,
-                self.delivery,
-                ping=settings.ping_interval_ms / 1000,
-                pong=settings.pong_timeout_ms / 1000,
-                idle=settings.idle_timeout_ms / 1000,
-            ),
+            heartbeat=_heartbeat(settings, self._wheel, self.delivery),
             metrics=self.metrics,
             log=self._log,
             new_trace_id=trace_ids,
@@ -292,8 +287,30 @@ class Gateway:
             grace=settings.drain_grace_ms / 1000,
             chance=chance,
         )
+        self._reloader = Reloader(
+            config,
+            TenantApplier(tenants, ingress, self._desk, clock),
+            appliers(
+                LiveParts(
+                    admission=self._admission,
+                    connections=parts,
+                    presence=presence,
+                    rooms=desk,
+                    drain=self._drain,
+                    limiter=lambda new: _limiter(new, clock, chance),
+                    origins=lambda new: _origins(new, development),
+                    heartbeat=self._heartbeat_in_time,
+                    recovery=_recovery_bounds,
+                )
+            ),
+        )
         self._begin_drain = boundary.drain(self._drain.begin)
         self._started = boundary.started
+
+    @property
+    def config(self) -> Config:
+        """What it is told, by the last configuration as far as that holds."""
+        return self._reloader.config
 
     async def start(self) -> None:
         """Start the plugins, then listen.
@@ -333,6 +350,20 @@ class Gateway:
         It takes a timer and a thread, and means nothing in virtual time.
         """
         self._monitor.start(owners_of(self.plugins))
+
+    def reload(self, config: Config) -> ReloadReport:
+        """Let another configuration hold, as far as that is possible while it runs.
+
+        Sessions stay, but for those of a tenant that is gone: they are told
+        `sys.kicked` and closed with 4503. Limits hold for what comes next.
+
+        Args:
+            config: The new one. The sections of plugins are not read: they wait.
+
+        Returns:
+            What holds now, and what waits for a restart.
+        """
+        return self._reloader.reload(config)
 
     async def drain(self) -> None:
         """Let nobody new in and close every session, over the configured grace."""
@@ -374,6 +405,12 @@ class Gateway:
             api = PluginGateway(self._api_parts, plugin, self._configs.get(plugin))
             self._apis[plugin] = api
         return api
+
+    def _heartbeat_in_time(self, settings: GatewayConfig) -> Heartbeat | None:
+        """Return another heartbeat, unless the wheel turns too slowly for it."""
+        if _tick(settings) < self._wheel.tick:
+            return None
+        return _heartbeat(settings, self._wheel, self.delivery)
 
     def _slow_consumer(self, session: Any) -> None:
         self._desk.cut_slow_consumer(session)
@@ -466,10 +503,30 @@ def _tick(settings: GatewayConfig) -> float:
     return min(LONGEST_TICK, shortest / 1000 / BEATS_PER_INTERVAL)
 
 
+def _heartbeat(
+    settings: GatewayConfig, wheel: Wheel, delivery: DeliveryEngine
+) -> Heartbeat:
+    return Heartbeat(
+        wheel,
+        delivery,
+        ping=settings.ping_interval_ms / 1000,
+        pong=settings.pong_timeout_ms / 1000,
+        idle=settings.idle_timeout_ms / 1000,
+    )
+
+
+def _recovery_bounds(settings: GatewayConfig) -> RecoveryBounds:
+    return RecoveryBounds(settings.max_recover_messages, settings.max_recover_bytes)
+
+
+def _origins(settings: GatewayConfig, development: bool) -> OriginPolicy:
+    return OriginPolicy(settings.allowed_origins, loopback_only=development)
+
+
 def _limiter(
-    config: Config, clock: Clock, chance: random.Random
+    settings: GatewayConfig, clock: Clock, chance: random.Random
 ) -> HandshakeLimiter | None:
-    limit = config.gateway.handshake_limit
+    limit = settings.handshake_limit
     if not limit.enabled:
         return None
     return HandshakeLimiter(
