@@ -105,7 +105,17 @@ def _with_port(value: str) -> str:
 
 
 class HandshakeLimit(_Section):
-    """How many connections may be tried a second."""
+    """How many connections may be tried a second.
+
+    Attributes:
+        enabled: Whether there is a limit.
+        global_rps: Handshakes a second from everybody.
+        global_burst: The same at once.
+        per_ip_rps: Handshakes a second from one address.
+        per_ip_burst: The same at once.
+        max_ip_entries: Addresses that are remembered; the one unheard of longest is
+            forgotten.
+    """
 
     enabled: bool = False
     global_rps: Positive = 100
@@ -116,7 +126,13 @@ class HandshakeLimit(_Section):
 
 
 class DeflateConfig(_Section):
-    """How messages are compressed for WebSocket clients that offer it."""
+    """How messages are compressed for WebSocket clients that offer it.
+
+    Attributes:
+        enabled: Whether it is offered.
+        min_bytes: Messages that are smaller are sent as they are.
+        level: From 1, the fastest, to 9, the smallest.
+    """
 
     enabled: bool = False
     min_bytes: Positive = 256
@@ -124,7 +140,15 @@ class DeflateConfig(_Section):
 
 
 class LaneBounds(_Section):
-    """What may wait in a lane of one session; what is left out stays as it is."""
+    """What may wait in a lane of one session; what is left out stays as it is.
+
+    Attributes:
+        max_bytes: What may wait in the lane for one session, in bytes on the wire.
+        max_messages: The same in messages.
+        max_message_bytes: The largest single message, which holds up what is more
+            urgent for as long as it is under way; its sender is told
+            `PAYLOAD_TOO_LARGE`.
+    """
 
     max_bytes: Positive | None = None
     max_messages: Positive | None = None
@@ -132,7 +156,13 @@ class LaneBounds(_Section):
 
 
 class AdminConfig(_Section):
-    """Where operators look into the gateway, and with which key."""
+    """Where operators look into the gateway, and with which key.
+
+    Attributes:
+        listen: Address and port. The option `--admin-port` counts more.
+        api_key: What a request must bring as `Authorization: Bearer KEY`; 16 or more
+            characters of ASCII without spaces.
+    """
 
     listen: str = "127.0.0.1:8081"
     api_key: SecretStr | None = None
@@ -151,7 +181,66 @@ class AdminConfig(_Section):
 
 
 class GatewayConfig(_Section):
-    """What holds for the whole gateway; times in milliseconds."""
+    """What holds for the whole gateway; times in milliseconds.
+
+    Attributes:
+        listen: Address and port for WebSocket and HTTP. The option `--host` or `--port`
+            counts more.
+        ping_interval_ms: How often a client is pinged; 0 sends no pings.
+        pong_timeout_ms: How long a client has to answer a ping; after it the connection
+            is closed with 4003.
+        idle_timeout_ms: How long a client may be silent, pongs counted as words; after
+            it 4002. 0 is forever.
+        writer_send_timeout_ms: How long a socket that is full may take not one byte;
+            after it the session is closed with 4001. 0 is forever.
+        min_write_bytes_per_s: What a socket that is full must take at least, over 10
+            seconds; under it 4001. 0 is nothing.
+        drain_grace_ms: Over how long sessions are closed when the gateway drains; 0
+            closes them at once.
+        auth_timeout_ms: How long a client has for `sys.auth`, where its ticket comes as
+            the first message.
+        handshake_timeout_ms: From accepting a connection to the end of its handshake;
+            no byte extends it.
+        message_timeout_ms: From the first byte of a message to its last; no byte
+            extends it. After it the connection is closed 1008.
+        close_timeout_ms: How long a peer has to answer a close; after it its socket is
+            cut.
+        max_fragments: Fragments of one WebSocket message, empty ones counted; over it
+            the connection is closed 1009.
+        control_frames_per_second: Pings and pongs that one connection may send in a
+            second; over it it is closed 1008.
+        max_unfinished_bytes: What all connections together may hold of messages that
+            are not whole yet; the connection that goes over it is closed 1013.
+        presence_batch_ms: For how long joins and leaves of a room are collected before
+            its members are told.
+        presence_max_members: Members that a room may have for each to be told who comes
+            and goes; in a larger one they are told how many there are.
+        max_strikes: How many messages that cannot be decoded a connection may send
+            within 10 seconds.
+        max_async_queue: How many messages of one session may wait for the async handler
+            of one service; over it `RESOURCE_EXHAUSTED`.
+        history_size: Recoverable messages that a room keeps.
+        max_recover_messages: Messages that one join may fetch again; above it the
+            answer says `too_many`.
+        max_recover_bytes: The same in bytes, about as they are in JSON.
+        dedup_window: Senders' own ids that a room remembers, so that a retry is not
+            sent again.
+        max_idle_rooms: Rooms of each tenant without members that are kept for their
+            history; the one empty longest goes first.
+        deflate: Whether and how messages are compressed.
+        lanes: Bounds of lanes by name, where they are to differ from the defaults.
+        slow_handler_ms: From when on a block of the event loop is counted and logged,
+            with the plugin that is seen to block it; 0 is never.
+        full_gc_interval_ms: How often the garbage collector looks at everything, which
+            stops the process for a time that grows with the sessions; 0 is never.
+        handshake_limit: How many connections may be tried.
+        allowed_origins: Web pages that may connect, as `https://app.example.com`, or
+            `https://*.example.com` for every host below it. `null` allows any, and
+            while development tickets are on, pages that this machine serves
+            (`http://localhost:3000`); a client that is no browser page sends no origin
+            and is always allowed.
+        admin: Where operators look in.
+    """
 
     listen: str = "0.0.0.0:8080"
     ping_interval_ms: Milliseconds = 20_000
@@ -193,7 +282,16 @@ class GatewayConfig(_Section):
 
 
 class TenantLimits(_Section):
-    """How much a tenant may have; 0 is unlimited for every `max_*` but the first."""
+    """How much a tenant may have; 0 is unlimited for every `max_*` but the first.
+
+    Attributes:
+        max_frame_bytes: The largest message from a client, as a whole and inflated;
+            over it 1009. Not 0.
+        max_sessions_total: Sessions of the tenant; over it 503, or 1013.
+        max_rooms_total: Rooms with members; over it `RESOURCE_EXHAUSTED`.
+        max_users_per_room: Users in one room, not connections.
+        max_rooms_per_user: Distinct rooms over all sessions of a user.
+    """
 
     max_frame_bytes: Positive = 4_096
     max_sessions_total: Unlimited = 0
@@ -203,7 +301,15 @@ class TenantLimits(_Section):
 
 
 class SessionsPolicy(_Section):
-    """How many connections a user may have."""
+    """How many connections a user may have.
+
+    Attributes:
+        mode: `single` is one connection a user, `multi` as many as the next key says.
+        max_sessions_per_user: Connections of a user at a time, in mode `multi`; 0 is no
+            limit.
+        on_exceed: What happens to one too many. `deny` refuses it, `kick_oldest` closes
+            the user's oldest with 4502.
+    """
 
     mode: SessionMode = Field(default=SessionMode.MULTI, strict=False)
     max_sessions_per_user: Unlimited = 4
@@ -211,7 +317,26 @@ class SessionsPolicy(_Section):
 
 
 class TenantPolicy(_Section):
-    """What a tenant's clients may do; without an allowlist, join and leave rooms."""
+    """What a tenant's clients may do; without an allowlist, join and leave rooms.
+
+    Attributes:
+        rate_limit_rps: Messages a second that are refilled; 0 is no limit.
+        rate_limit_burst: Messages that may come at once.
+        rate_limit_scope: Whose messages count together, `connection` each one's,
+            `tenant` all of the tenant's, `both` each of the two.
+        rate_limit_max_spent: Users who left and whose limit is remembered until it is
+            whole again, so that reconnecting is no way around it; the one who left
+            longest ago is forgotten.
+        sessions: Connections of one user.
+        ext_allowlist: Text messages that may pass, as `svc:type`, `svc:*`, `*:type` or
+            `*:*`. `sys` always passes.
+        hot_allowlist: Hot frames that may pass, as `id:opcode`, with numbers from 0 to
+            255 or `*`.
+        hot_error_mode: Whether a client is told of a hot frame that is refused,
+            `sys_error`, or not, `silent`.
+        hot_requires_active_room: Whether a hot frame for a room is refused where its
+            sender names none and has no active one.
+    """
 
     rate_limit_rps: Unlimited = 200
     rate_limit_burst: Positive = 400
@@ -232,7 +357,13 @@ class TenantPolicy(_Section):
 
 
 class TenantConfig(_Section):
-    """One isolated domain of users, rooms and policy."""
+    """One isolated domain of users, rooms and policy.
+
+    Attributes:
+        id: 1 to 64 of `A-Z a-z 0-9 _ . -`.
+        limits: How much it may have.
+        policy: What its clients may do.
+    """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     limits: TenantLimits = TenantLimits()
@@ -240,7 +371,14 @@ class TenantConfig(_Section):
 
 
 class Config(_Section):
-    """The whole file."""
+    """The whole file.
+
+    Attributes:
+        version: The version of this file's format.
+        gateway: What holds for the whole gateway.
+        tenants: One or more, each with an `id` of its own.
+        plugins: A section for each plugin, by the name of its entry point.
+    """
 
     version: Annotated[int, Field(ge=1, le=1)]
     gateway: GatewayConfig = GatewayConfig()

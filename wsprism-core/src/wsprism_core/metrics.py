@@ -50,6 +50,7 @@ class Metrics:
         slow_handlers: Times that the event loop was kept for too long, by plugin, hook
             and service; `none` where no plugin was seen to do it.
         admin_requests: Requests to the admin listener, by status.
+        reloads: Times that the configuration was read again, by what came of it.
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
     """
@@ -65,6 +66,7 @@ class Metrics:
         self.plugin_counts: Counter[str] = Counter()
         self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
         self.admin_requests: Counter[int] = Counter()
+        self.reloads: Counter[str] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
 
@@ -215,6 +217,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Requests to the admin listener",
         ["status"],
         metrics.admin_requests,
+    )
+    yield counter(
+        "reloads",
+        "Times that the configuration was read again",
+        ["outcome"],
+        metrics.reloads,
     )
     yield counter(
         "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}

@@ -67,8 +67,8 @@ class ReloadReport:
         needs_restart: What stays as it is until the gateway is started again.
     """
 
-    applied: tuple[Change, ...]
-    needs_restart: tuple[Change, ...]
+    applied: tuple[Change, ...] = ()
+    needs_restart: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
