@@ -112,6 +112,15 @@ def test_every_section_has_its_table_and_says_what_its_keys_mean(
     assert set(meanings(model)) == set(model.model_fields)
 
 
+async def test_what_a_reload_changes_is_told() -> None:
+    told = section(page("reference/configuration.md"), "## What a reload changes")
+    listed = "\n".join(re.findall(r"^- (.*)$", told, re.MULTILINE))
+    async with GatewayHarness() as gw:
+        appliers = gw.gateway._reloader._appliers
+    keys = [key for applier in appliers for key in applier.keys]
+    assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(keys)
+
+
 def test_every_metric_is_explained() -> None:
     counted = Metrics()
     for counter in vars(counted).values():

@@ -47,9 +47,9 @@ def config() -> None:
     """Write down what a configuration file may hold."""
 
 
-@config.command(short_help="A file with every key and its default.")
+@config.command("default", short_help="A file with every key and its default.")
 @_of_plugins
-def default(plugins: tuple[str, ...] | None) -> None:
+def _default(plugins: tuple[str, ...] | None) -> None:
     """Write a configuration file with every key, its default and what it means.
 
     It is valid as it is: a place to begin.
@@ -59,9 +59,9 @@ def default(plugins: tuple[str, ...] | None) -> None:
     click.echo(default_file(_sections(plugins)), nl=False)
 
 
-@config.command(short_help="The JSON Schema of the file, for editors.")
+@config.command("schema", short_help="The JSON Schema of the file, for editors.")
 @_of_plugins
-def schema(plugins: tuple[str, ...] | None) -> None:
+def _schema(plugins: tuple[str, ...] | None) -> None:
     """Write the JSON Schema of a configuration file.
 
     Editors complete and explain keys by it, such as those that understand a first line
