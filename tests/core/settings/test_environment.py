@@ -76,6 +76,7 @@ def test_the_file_is_left_as_it_is_and_so_is_what_is_the_same_elsewhere() -> Non
     value, _, _ = override(file, environ, {})
     assert [t["limits"]["max_rooms_total"] for t in value["tenants"]] == [2, 1]
     assert shared == {"max_rooms_total": 1}
+    assert [tenant["limits"] for tenant in file["tenants"]] == [shared, shared]
 
 
 def test_the_more_exact_variable_counts() -> None:
