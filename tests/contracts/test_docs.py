@@ -8,12 +8,11 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from packaging.requirements import Requirement
 from prometheus_client.parser import text_string_to_metric_families
-from pydantic import BaseModel
 
 import wsprism_core
 from wsprism_cli.shortforms import parse_line
@@ -24,7 +23,12 @@ from wsprism_core.options import RUN_OPTIONS
 from wsprism_core.plugins import PluginSet
 from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.routing import build_routes
+from wsprism_core.settings.schema import meanings
+from wsprism_core.settings.tree import models_in
 from wsprism_core.testing import GatewayHarness
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
@@ -84,36 +88,37 @@ def test_the_table_of_hooks_has_them_all() -> None:
 # --------------------------------------------------------------- keys, metrics, names
 
 
-def keys_of(model: type[BaseModel], path: str) -> Iterator[tuple[str, str]]:
-    """Yield every key below a model, with the path of its section."""
-    for name, field in model.model_fields.items():
-        yield path, name
-        for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield from keys_of(inner, f"{path}.{name}".strip("."))
+def config_models() -> list[type[BaseModel]]:
+    """Return every model of a section, with those of plugins."""
+    waiting: list[type[BaseModel]] = [
+        Config,
+        *PluginSet.load(SERVICES).sections.values(),
+    ]
+    found: dict[type[BaseModel], None] = {}
+    while waiting:
+        model = waiting.pop(0)
+        found[model] = None
+        for field in model.model_fields.values():
+            waiting += models_in(field.annotation)
+    return list(found)
 
 
-def config_keys() -> list[tuple[str, str]]:
-    keys = list(keys_of(Config, ""))
-    for info in PluginSet.load(SERVICES).loaded:
-        for service in info.services:
-            if service.config is not None:
-                keys += keys_of(service.config, f"plugins.{info.name}")
-    return keys
+@pytest.mark.parametrize("model", config_models(), ids=lambda model: model.__name__)
+def test_every_section_has_its_table_and_says_what_its_keys_mean(
+    model: type[BaseModel],
+) -> None:
+    directive = f"```{{settings}} {model.__module__}:{model.__name__}\n"
+    assert directive in page("reference/configuration.md")
+    assert set(meanings(model)) == set(model.model_fields)
 
 
-@pytest.mark.parametrize(("path", "key"), config_keys())
-def test_every_key_is_explained(path: str, key: str) -> None:
-    assert re.search(rf"^{key}: \S", page("reference/configuration.md"), re.MULTILINE)
-
-
-def test_every_section_of_a_plugin_has_its_own_table() -> None:
-    for info in PluginSet.load(SERVICES).loaded:
-        for service in info.services:
-            if service.config is not None:
-                model = service.config
-                directive = f"{{settings}} {model.__module__}:{model.__name__}"
-                assert directive in page("reference/configuration.md")
+async def test_what_a_reload_changes_is_told() -> None:
+    told = section(page("reference/configuration.md"), "## What a reload changes")
+    listed = "\n".join(re.findall(r"^- (.*)$", told, re.MULTILINE))
+    async with GatewayHarness() as gw:
+        appliers = gw.gateway._reloader._appliers
+    keys = [key for applier in appliers for key in applier.keys]
+    assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(keys)
 
 
 def test_every_metric_is_explained() -> None:

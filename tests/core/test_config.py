@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from wsprism_core.config import Config, ConfigError, load_config, out_of_the_box
+from wsprism_core.config import Config, ConfigError, out_of_the_box
+from wsprism_core.settings.file import load_config
 
 
 def load(tmp_path: Path, text: str) -> Config:
     path = tmp_path / "wsprism.yaml"
     path.write_text(text, encoding="utf-8")
-    return load_config(path)
+    return load_config(path, environ={})
 
 
 def problems(tmp_path: Path, text: str) -> list[str]:
@@ -139,14 +140,14 @@ def test_wrong_files(tmp_path: Path, text: str, problem: str) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be used"):
-        load_config(tmp_path / "nowhere.yaml")
+        load_config(tmp_path / "nowhere.yaml", environ={})
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
-        load_config(path)
+        load_config(path, environ={})
 
 
 def test_out_of_the_box_there_is_one_open_tenant_on_loopback() -> None:
@@ -156,3 +157,18 @@ def test_out_of_the_box_there_is_one_open_tenant_on_loopback() -> None:
     assert tenant.id == "default"
     assert tenant.policy.ext_allowlist == tenant.policy.hot_allowlist == ("*:*",)
     assert tenant.policy.rate_limit_rps == 0
+
+
+@pytest.mark.parametrize("pattern", ["256:1", "1:256", "999:*", "-1:1", "01:1", "1"])
+def test_hot_allowlists_have_numbers_that_fit_a_byte(
+    tmp_path: Path, pattern: str
+) -> None:
+    policy = f"policy: {{hot_allowlist: ['{pattern}']}}"
+    text = f"version: 1\ntenants: [{{id: a, {policy}}}]"
+    assert "String should match pattern" in problems(tmp_path, text)[0]
+
+
+def test_hot_allowlists_have_every_byte(tmp_path: Path) -> None:
+    for number in ("0", "9", "10", "99", "100", "199", "200", "249", "250", "255"):
+        policy = f"policy: {{hot_allowlist: ['{number}:*', '*:{number}']}}"
+        load(tmp_path, f"version: 1\ntenants: [{{id: a, {policy}}}]")

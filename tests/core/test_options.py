@@ -20,6 +20,8 @@ def test_the_table_has_the_options_that_are_promised() -> None:
         "--tcp-port",
         "--admin-port",
         "--plugins",
+        "--strict",
+        "--pid-file",
         "--dev",
         "--allow-insecure-dev",
         "--record",

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from wsprism_core.signals import StopSignals, unless
+from wsprism_core.signals import StopSignals, hangups, unless
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="a process cannot signal itself there"
@@ -104,3 +104,35 @@ async def test_work_that_is_given_up_has_ended() -> None:
 
     assert not await unless(event, work())
     assert ended
+
+
+async def test_each_hangup_is_heard_as_long_as_somebody_listens() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with hangups() as heard:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await heard.wait()
+            heard.clear()
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+async def test_where_there_are_no_hangups_none_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(signal, "SIGHUP")
+    with hangups() as heard:
+        assert not heard.is_set()
+
+
+def test_another_thread_hears_no_hangups() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    seen = []
+
+    async def listen() -> None:
+        with hangups():
+            seen.append(signal.getsignal(signal.SIGHUP))
+
+    thread = threading.Thread(target=lambda: asyncio.run(listen()))
+    thread.start()
+    thread.join()
+    assert seen == [before]

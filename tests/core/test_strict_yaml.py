@@ -6,7 +6,7 @@ from wsprism_core.strict_yaml import YamlError, parse
 
 
 def test_plain_documents() -> None:
-    assert parse("a: {b: [1, yes, x]}") == {"a": {"b": [1, True, "x"]}}
+    assert parse("a: {b: [1, yes, x]}").value == {"a": {"b": [1, True, "x"]}}
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,28 @@ def test_what_is_refused(text: str) -> None:
 def test_the_place_of_a_repeated_key_is_told() -> None:
     with pytest.raises(YamlError, match=r"'a' stands twice(.|\n)*line 2"):
         parse("a: 1\na: 2")
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ((), 1),
+        (("a",), 1),
+        (("b", "c"), 3),
+        (("b", "list", 1), 6),
+        (("b", "list", 1, "x"), 6),
+        (("b", "list", 9), 4),
+        (("b", "missing"), 2),
+        # What is no key is passed over.
+        (("b", "tag", "c"), 3),
+        (("b", "7"), 7),
+    ],
+)
+def test_where_things_stand(path: tuple[str | int, ...], line: int) -> None:
+    document = parse("a: 1\nb:\n  c: 2\n  list:\n  - {x: 1}\n  - x: 2\n  7: seven\n")
+    assert document.line_of(path) == line
+
+
+def test_an_empty_text_has_no_lines() -> None:
+    document = parse("")
+    assert (document.value, document.line_of(())) == (None, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import yaml
@@ -30,9 +30,16 @@ class GeneratedDirective(SphinxDirective):
         self.env.note_reread()
         return self.parse_text_to_nodes("\n".join(self.markdown()))
 
-    def meanings(self, names: Iterable[str]) -> dict[str, str]:
-        """Return what the body says of each name; it must say it of exactly these."""
-        said = yaml.safe_load("\n".join(self.content)) or {}
+    def meanings(
+        self, names: Iterable[str], told: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Return what the body says of each name; it must say it of exactly these.
+
+        Args:
+            names: The names.
+            told: What the source says of them, where the body does not.
+        """
+        said = {**(told or {}), **(yaml.safe_load("\n".join(self.content)) or {})}
         known = list(names)
         if missing := [name for name in known if name not in said]:
             raise self.error(f"the body does not explain {', '.join(missing)}")

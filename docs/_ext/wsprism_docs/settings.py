@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, TypeAdapter
 
 from wsprism_core import options
+from wsprism_core.settings.schema import meanings
 from wsprism_docs.generated import GeneratedDirective, code, table
 from wsprism_docs.schemas import type_text
 
@@ -20,13 +21,17 @@ __all__ = ("OptionTable", "SettingTable")
 
 
 class SettingTable(GeneratedDirective):
-    """The keys of one pydantic model, given as `module:Class`."""
+    """The keys of one pydantic model, given as `module:Class`.
+
+    What a key means stands in the model's docstring; the body says it in its place
+    where there is something to link to.
+    """
 
     def markdown(self) -> Iterable[str]:
         """Yield a table of key, type, default and meaning."""
         module, _, name = self.arguments[0].partition(":")
         model: type[BaseModel] = getattr(import_module(module), name)
-        said = self.meanings(model.model_fields)
+        said = self.meanings(model.model_fields, meanings(model))
         schema = TypeAdapter(model).json_schema()
         rows = (
             (

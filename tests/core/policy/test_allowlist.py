@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsprism_core.policy.allowlist import HotAllowlist, TextAllowlist
 
@@ -39,3 +41,20 @@ def test_hot_patterns(
     patterns: list[str], svc_id: int, opcode: int, passes: bool
 ) -> None:
     assert HotAllowlist(patterns).passes(svc_id, opcode) is passes
+
+
+PARTS = st.one_of(st.just("*"), st.integers(0, 255).map(str))
+
+
+@given(st.lists(st.tuples(PARTS, PARTS), max_size=5), st.data())
+def test_hot_allowlists_let_exactly_what_fits_pass(
+    patterns: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    allowlist = HotAllowlist(":".join(pattern) for pattern in patterns)
+    named = [int(part) for pattern in patterns for part in pattern if part != "*"]
+    numbers = st.sampled_from([0, 1, 254, 255, *named])
+    id, opcode = data.draw(numbers), data.draw(numbers)
+    assert allowlist.passes(id, opcode) is any(
+        first in ("*", str(id)) and second in ("*", str(opcode))
+        for first, second in patterns
+    )

@@ -174,3 +174,66 @@ def test_the_refused_are_forgotten_in_time() -> None:
     clock.time = 60.0
     assert limit.take("a") is None
     assert limit.take("b") == 1
+
+
+# ------------------------------------------------------------ limits that are changed
+
+
+def test_a_bucket_goes_on_with_what_it_holds() -> None:
+    bucket = TokenBucket(2, 10, 0.0)
+    assert bucket.take(0.0, 8)
+    # Of the second that has passed it gets what the old rate gives.
+    bucket.change(5, 20, 1.0)
+    assert bucket.level(1.0) == 4
+    assert bucket.level(2.0) == 9
+    assert bucket.level(9.0) == 20
+    bucket.change(1, 3, 9.0)
+    assert bucket.level(9.0) == 3
+
+
+def test_what_users_had_left_goes_on_too() -> None:
+    spent = SpentLimits(10)
+    for n, user in enumerate(("ann", "bob", "cat")):
+        bucket = TokenBucket(1, 5, 0.0)
+        bucket.take(0.0, 3 + n)
+        spent.remember(user, bucket, 0.0)
+    spent.change(2, TokenBucket(1, 100, 0.0), 0.0)
+    assert len(spent) == 2
+
+    def left(user: str, now: float) -> float:
+        bucket = TokenBucket(1, 100, now)
+        spent.apply(user, bucket, now)
+        return bucket.level(now)
+
+    assert (left("ann", 0.0), left("bob", 0.0), left("cat", 0.0)) == (100, 1, 0)
+    assert left("cat", 50.0) == 50
+    spent.change(2, None, 50.0)
+    assert len(spent) == 0
+
+
+def test_a_handshake_limit_goes_on_from_another() -> None:
+    clock = ManualClock()
+
+    def limiter(burst: int, entries: int = 10) -> HandshakeLimiter:
+        return HandshakeLimiter(
+            clock,
+            global_rps=1,
+            global_burst=burst * 2,
+            per_ip_rps=1,
+            per_ip_burst=burst,
+            max_ip_entries=entries,
+        )
+
+    def tries(limit: HandshakeLimiter, address: str) -> int:
+        return sum(limit.take(address) is None for _ in range(20))
+
+    before = limiter(3)
+    assert tries(before, "a") == 3
+    after = limiter(10)
+    after.go_on_from(before)
+    assert tries(after, "a") == 0
+    # All of them together have three left of six.
+    assert tries(after, "b") == 3
+    fewest = limiter(10, entries=1)
+    fewest.go_on_from(after)
+    assert len(fewest) == 1

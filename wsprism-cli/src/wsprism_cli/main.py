@@ -14,7 +14,17 @@ import click
 __all__ = ("BUILT_IN", "Program", "cli", "main")
 
 #: The commands of this package: in `wsprism_cli.NAME`, the attribute `NAME`.
-BUILT_IN: Final = ("run", "connect", "top", "bench", "replay", "plugins")
+BUILT_IN: Final = (
+    "run",
+    "check",
+    "config",
+    "reload",
+    "connect",
+    "top",
+    "bench",
+    "replay",
+    "plugins",
+)
 
 _EPILOG: Final = """\b
 Try it in two terminals:
@@ -25,6 +35,7 @@ Try it in two terminals:
 More of it:
   wsprism run --plugins chat,party --port 9000
   wsprism run --config wsprism.yaml
+  wsprism config default               a configuration file to begin with
   wsprism plugins                      what is installed, and its commands
   wsprism bench                        how fast it is here, and how its lanes work
   wsprism run --record friday.rec      write down what comes in and goes out

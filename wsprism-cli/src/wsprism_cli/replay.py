@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,10 +76,10 @@ def replay(
     import asyncio
 
     from wsprism_core import logs
-    from wsprism_core.config import load_config
     from wsprism_core.plugins import PluginSet
     from wsprism_core.protocol.errors import WsPrismError
     from wsprism_core.recording import replayer
+    from wsprism_core.settings.file import load_config
 
     logs.configure("error")
     try:
@@ -86,7 +87,9 @@ def replay(
             replayer.replay(
                 file,
                 plugins=None if plugins is None else PluginSet.load(plugins),
-                config=None if config is None else load_config(config),
+                config=(
+                    None if config is None else load_config(config, environ=os.environ)
+                ),
                 real_time=speed == "real",
             )
         )

@@ -1,15 +1,13 @@
-"""The configuration file: strict YAML, read once, wrong keys refused.
+"""The configuration, as the models of its file: each key, its type and its default.
 
 Every key has a default, so that an empty file (but for `version` and a tenant) runs. An
-unknown or wrong key refuses to start; all of them are told at once, each with its path.
+unknown or wrong key is refused. How the file is read stands in `settings`.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -17,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
 )
 
@@ -41,8 +38,6 @@ __all__ = (
     "TenantConfig",
     "TenantLimits",
     "TenantPolicy",
-    "describe",
-    "load_config",
     "out_of_the_box",
 )
 
@@ -51,7 +46,8 @@ Unlimited = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Pattern = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_-]*):(\*|[A-Za-z0-9_.-]+)$")]
-HotPattern = Annotated[str, Field(pattern=r"^(\*|[0-9]{1,3}):(\*|[0-9]{1,3})$")]
+_BYTE: Final = r"(\*|25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+HotPattern = Annotated[str, Field(pattern=f"^{_BYTE}:{_BYTE}$")]
 
 
 _API_KEY: Final = re.compile(r"[!-~]{16,}\Z")
@@ -111,7 +107,17 @@ def _with_port(value: str) -> str:
 
 
 class HandshakeLimit(_Section):
-    """How many connections may be tried a second."""
+    """How many connections may be tried a second.
+
+    Attributes:
+        enabled: Whether there is a limit.
+        global_rps: Handshakes a second from everybody.
+        global_burst: The same at once.
+        per_ip_rps: Handshakes a second from one address.
+        per_ip_burst: The same at once.
+        max_ip_entries: Addresses that are remembered; the one unheard of longest is
+            forgotten.
+    """
 
     enabled: bool = False
     global_rps: Positive = 100
@@ -122,7 +128,13 @@ class HandshakeLimit(_Section):
 
 
 class DeflateConfig(_Section):
-    """How messages are compressed for WebSocket clients that offer it."""
+    """How messages are compressed for WebSocket clients that offer it.
+
+    Attributes:
+        enabled: Whether it is offered.
+        min_bytes: Messages that are smaller are sent as they are.
+        level: From 1, the fastest, to 9, the smallest.
+    """
 
     enabled: bool = False
     min_bytes: Positive = 256
@@ -130,7 +142,15 @@ class DeflateConfig(_Section):
 
 
 class LaneBounds(_Section):
-    """What may wait in a lane of one session; what is left out stays as it is."""
+    """What may wait in a lane of one session; what is left out stays as it is.
+
+    Attributes:
+        max_bytes: What may wait in the lane for one session, in bytes on the wire.
+        max_messages: The same in messages.
+        max_message_bytes: The largest single message, which holds up what is more
+            urgent for as long as it is under way; its sender is told
+            `PAYLOAD_TOO_LARGE`.
+    """
 
     max_bytes: Positive | None = None
     max_messages: Positive | None = None
@@ -138,7 +158,14 @@ class LaneBounds(_Section):
 
 
 class KeptRooms(_Section):
-    """How much is kept of some rooms; 0 bytes or seconds are no bound."""
+    """How much is kept of some rooms.
+
+    Attributes:
+        rooms: Names, with `*` for anything, such as `team-*`.
+        messages: How many such a room keeps.
+        bytes: How much, about as it is in JSON. 0 is no bound.
+        age_s: For how many seconds. 0 is no bound.
+    """
 
     rooms: Annotated[str, Field(min_length=1, max_length=128)]
     messages: Annotated[int, Field(ge=0)] = 1_000
@@ -147,7 +174,23 @@ class KeptRooms(_Section):
 
 
 class HistoryConfig(_Section):
-    """Where recoverable messages are kept, and how much of rooms without a class."""
+    """Where recoverable messages are kept, and how much of rooms without a class.
+
+    Attributes:
+        file: A file of SQLite, made where there is none; beside it are its log and a
+            lock, for it belongs to one gateway at a time. None is memory.
+        sync: With `normal` a stored message survives the end of the process, whatever
+            ends it; where the machine ends uncleanly, rooms begin new epochs, for the
+            last ones may be lost. `full` waits for the disk at each commit and loses
+            nothing then either.
+        max_waiting: Messages that may wait to be stored; over it their senders hear
+            `RESOURCE_EXHAUSTED`.
+        messages: How many a room keeps, unless one of the `classes` says otherwise; the
+            oldest goes first.
+        bytes: How much, about as it is in JSON. 0 is no bound.
+        age_s: For how many seconds. 0 is no bound.
+        classes: Rooms of which something else is kept; the first that fits counts.
+    """
 
     file: str | None = None
     sync: Literal["normal", "full"] = "normal"
@@ -164,7 +207,13 @@ class HistoryConfig(_Section):
 
 
 class AdminConfig(_Section):
-    """Where operators look into the gateway, and with which key."""
+    """Where operators look into the gateway, and with which key.
+
+    Attributes:
+        listen: Address and port. The option `--admin-port` counts more.
+        api_key: What a request must bring as `Authorization: Bearer KEY`; 16 or more
+            characters of ASCII without spaces.
+    """
 
     listen: str = "127.0.0.1:8081"
     api_key: SecretStr | None = None
@@ -183,7 +232,70 @@ class AdminConfig(_Section):
 
 
 class GatewayConfig(_Section):
-    """What holds for the whole gateway; times in milliseconds."""
+    """What holds for the whole gateway; times in milliseconds.
+
+    Attributes:
+        listen: Address and port for WebSocket and HTTP. The option `--host` or `--port`
+            counts more.
+        ping_interval_ms: How often a client is pinged; 0 sends no pings.
+        pong_timeout_ms: How long a client has to answer a ping; after it the connection
+            is closed with 4003.
+        idle_timeout_ms: How long a client may be silent, pongs counted as words; after
+            it 4002. 0 is forever.
+        writer_send_timeout_ms: How long a socket that is full may take not one byte;
+            after it the session is closed with 4001. 0 is forever.
+        min_write_bytes_per_s: What a socket that is full must take at least, over 10
+            seconds; under it 4001. 0 is nothing.
+        drain_grace_ms: Over how long sessions are closed when the gateway drains; 0
+            closes them at once.
+        auth_timeout_ms: How long a client has for `sys.auth`, where its ticket comes as
+            the first message.
+        handshake_timeout_ms: From accepting a connection to the end of its handshake;
+            no byte extends it.
+        message_timeout_ms: From the first byte of a message to its last; no byte
+            extends it. After it the connection is closed 1008.
+        close_timeout_ms: How long a peer has to answer a close; after it its socket is
+            cut.
+        max_fragments: Fragments of one WebSocket message, empty ones counted; over it
+            the connection is closed 1009.
+        control_frames_per_second: Pings and pongs that one connection may send in a
+            second; over it it is closed 1008.
+        max_unfinished_bytes: What all connections together may hold of messages that
+            are not whole yet; the connection that goes over it is closed 1013.
+        presence_batch_ms: For how long joins and leaves of a room are collected before
+            its members are told.
+        presence_max_members: Members that a room may have for each to be told who comes
+            and goes; in a larger one they are told how many there are.
+        max_strikes: How many messages that cannot be decoded a connection may send
+            within 10 seconds.
+        max_async_queue: How many messages of one session may wait for the async handler
+            of one service; over it `RESOURCE_EXHAUSTED`.
+        history: Where recoverable messages are kept, and how much of each room.
+        resume_window_ms: How long a session whose connection dropped keeps its rooms,
+            and may come back; 0 is not at all.
+        max_detached: How many such sessions are kept; the one that has been gone
+            longest is over first.
+        max_recover_messages: Messages that one join may fetch again; above it the
+            answer says `too_many`.
+        max_recover_bytes: The same in bytes, about as they are in JSON.
+        dedup_window: Senders' own ids that a room remembers, so that a retry is not
+            sent again.
+        max_idle_rooms: Rooms of each tenant without members that are kept for their
+            history; the one empty longest goes first.
+        deflate: Whether and how messages are compressed.
+        lanes: Bounds of lanes by name, where they are to differ from the defaults.
+        slow_handler_ms: From when on a block of the event loop is counted and logged,
+            with the plugin that is seen to block it; 0 is never.
+        full_gc_interval_ms: How often the garbage collector looks at everything, which
+            stops the process for a time that grows with the sessions; 0 is never.
+        handshake_limit: How many connections may be tried.
+        allowed_origins: Web pages that may connect, as `https://app.example.com`, or
+            `https://*.example.com` for every host below it. `null` allows any, and
+            while development tickets are on, pages that this machine serves
+            (`http://localhost:3000`); a client that is no browser page sends no origin
+            and is always allowed.
+        admin: Where operators look in.
+    """
 
     listen: str = "0.0.0.0:8080"
     ping_interval_ms: Milliseconds = 20_000
@@ -227,7 +339,16 @@ class GatewayConfig(_Section):
 
 
 class TenantLimits(_Section):
-    """How much a tenant may have; 0 is unlimited for every `max_*` but the first."""
+    """How much a tenant may have; 0 is unlimited for every `max_*` but the first.
+
+    Attributes:
+        max_frame_bytes: The largest message from a client, as a whole and inflated;
+            over it 1009. Not 0.
+        max_sessions_total: Sessions of the tenant; over it 503, or 1013.
+        max_rooms_total: Rooms with members; over it `RESOURCE_EXHAUSTED`.
+        max_users_per_room: Users in one room, not connections.
+        max_rooms_per_user: Distinct rooms over all sessions of a user.
+    """
 
     max_frame_bytes: Positive = 4_096
     max_sessions_total: Unlimited = 0
@@ -237,7 +358,15 @@ class TenantLimits(_Section):
 
 
 class SessionsPolicy(_Section):
-    """How many connections a user may have."""
+    """How many connections a user may have.
+
+    Attributes:
+        mode: `single` is one connection a user, `multi` as many as the next key says.
+        max_sessions_per_user: Connections of a user at a time, in mode `multi`; 0 is no
+            limit.
+        on_exceed: What happens to one too many. `deny` refuses it, `kick_oldest` closes
+            the user's oldest with 4502.
+    """
 
     mode: SessionMode = Field(default=SessionMode.MULTI, strict=False)
     max_sessions_per_user: Unlimited = 4
@@ -245,7 +374,26 @@ class SessionsPolicy(_Section):
 
 
 class TenantPolicy(_Section):
-    """What a tenant's clients may do; without an allowlist, join and leave rooms."""
+    """What a tenant's clients may do; without an allowlist, join and leave rooms.
+
+    Attributes:
+        rate_limit_rps: Messages a second that are refilled; 0 is no limit.
+        rate_limit_burst: Messages that may come at once.
+        rate_limit_scope: Whose messages count together, `connection` each one's,
+            `tenant` all of the tenant's, `both` each of the two.
+        rate_limit_max_spent: Users who left and whose limit is remembered until it is
+            whole again, so that reconnecting is no way around it; the one who left
+            longest ago is forgotten.
+        sessions: Connections of one user.
+        ext_allowlist: Text messages that may pass, as `svc:type`, `svc:*`, `*:type` or
+            `*:*`. `sys` always passes.
+        hot_allowlist: Hot frames that may pass, as `id:opcode`, with numbers from 0 to
+            255 or `*`.
+        hot_error_mode: Whether a client is told of a hot frame that is refused,
+            `sys_error`, or not, `silent`.
+        hot_requires_active_room: Whether a hot frame for a room is refused where its
+            sender names none and has no active one.
+    """
 
     rate_limit_rps: Unlimited = 200
     rate_limit_burst: Positive = 400
@@ -266,7 +414,13 @@ class TenantPolicy(_Section):
 
 
 class TenantConfig(_Section):
-    """One isolated domain of users, rooms and policy."""
+    """One isolated domain of users, rooms and policy.
+
+    Attributes:
+        id: 1 to 64 of `A-Z a-z 0-9 _ . -`.
+        limits: How much it may have.
+        policy: What its clients may do.
+    """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     limits: TenantLimits = TenantLimits()
@@ -274,7 +428,14 @@ class TenantConfig(_Section):
 
 
 class Config(_Section):
-    """The whole file."""
+    """The whole file.
+
+    Attributes:
+        version: The version of this file's format.
+        gateway: What holds for the whole gateway.
+        tenants: One or more, each with an `id` of its own.
+        plugins: A section for each plugin, by the name of its entry point.
+    """
 
     version: Annotated[int, Field(ge=1, le=1)]
     gateway: GatewayConfig = GatewayConfig()
@@ -309,67 +470,3 @@ def out_of_the_box() -> Config:
             )
         ],
     )
-
-
-def load_config(path: Path) -> Config:
-    """Read and check a configuration file.
-
-    Raises:
-        ConfigError: It cannot be read, is no YAML, or has wrong keys; all are named.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [f"cannot be read: {error}"]) from None
-    # Imported here: without a file the gateway starts the sooner.
-    from wsprism_core.strict_yaml import YamlError, parse
-
-    try:
-        raw = parse(text)
-    except YamlError as error:
-        raise ConfigError(str(path), [f"is no YAML: {error}"]) from None
-    if not isinstance(raw, dict):
-        raise ConfigError(str(path), ["must be a mapping with `version` and `tenants`"])
-    try:
-        return Config.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(str(path), describe(error, Config)) from None
-
-
-def describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Return one line for each fault: where it is, what it is, what may be meant."""
-    problems = []
-    for fault in error.errors():
-        where = _path(fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            names = _names_beside(fault["loc"], model)
-            near = difflib.get_close_matches(str(fault["loc"][-1]), names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"{where}: unknown key{hint}")
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            problems.append(f"{where}: {message}")
-    return problems
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    """Return `tenants[0].policy` for `("tenants", 0, "policy")`."""
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".") or "the file"
-
-
-def _names_beside(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """Return the keys that are known where an unknown one stands."""
-    here: Any = model
-    for part in loc[:-1]:
-        if isinstance(part, int):
-            continue
-        here = here.model_fields[part].annotation
-        for inner in getattr(here, "__args__", ()):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                here = inner
-        if not (isinstance(here, type) and issubclass(here, BaseModel)):
-            return []
-    return list(here.model_fields)

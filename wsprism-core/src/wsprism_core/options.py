@@ -135,6 +135,8 @@ class RunOptions:
         tcp_port: The port for plain TCP; None does not listen for it.
         admin_port: The port for operators; None is what the configuration says.
         plugins: Names of plugins in the order of calling; None is all.
+        strict: Whether an allowlist may name only services that are there.
+        pid_file: Where the number of the process is written; None is nowhere.
         dev: Whether development tickets are good beside a configuration file.
         allow_insecure_dev: Whether they are good beyond the loopback address.
         record: The file that a recording is written to; None records nothing.
@@ -199,6 +201,24 @@ class RunOptions:
             metavar="NAMES",
             parse=_names,
             env="WSPRISM_PLUGINS",
+        ),
+    )
+    strict: bool = field(
+        default=False,
+        metadata=_option(
+            "--strict",
+            "Refuse to start where an allowlist names a service that no loaded plugin "
+            "has, instead of warning.",
+        ),
+    )
+    pid_file: Path | None = field(
+        default=None,
+        metadata=_option(
+            "--pid-file",
+            "Write the number of the process into this file while it runs, for "
+            "wsprism reload.",
+            metavar="FILE",
+            parse=Path,
         ),
     )
     dev: bool = field(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 
@@ -24,6 +24,9 @@ from wsprism_core.hookspecs import HOOK_API_VERSION, PROJECT, HookSpecs
 from wsprism_core.logs import EventLog
 from wsprism_core.manifest import Service
 from wsprism_core.protocol.errors import WsPrismError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = ("PluginError", "PluginInfo", "PluginSet", "PluginStatus", "list_plugins")
 
@@ -159,6 +162,16 @@ class PluginSet:
         for info in plugins.broken:
             _log.warning("plugin_left_out", plugin=info.name, reason=info.reason)
         return plugins
+
+    @property
+    def sections(self) -> dict[str, type[BaseModel]]:
+        """The models of the sections that plugins take, by plugin."""
+        return {
+            info.name: service.config
+            for info in self.loaded
+            for service in info.services
+            if service.config is not None
+        }
 
     def hook(self, name: str) -> pluggy.HookCaller:
         """Return what pluggy knows of a hook.

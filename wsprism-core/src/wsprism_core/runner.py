@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -20,7 +20,6 @@ from wsprism_core.config import (
     Config,
     DeflateConfig,
     GatewayConfig,
-    load_config,
     out_of_the_box,
 )
 from wsprism_core.dispatch import compile_each
@@ -28,11 +27,14 @@ from wsprism_core.gateway import Gateway
 from wsprism_core.gateway.admin import AdminGuard, AdminListener
 from wsprism_core.logs import EventLog
 from wsprism_core.options import RunOptions
+from wsprism_core.pid_file import pid_file
 from wsprism_core.plugins import PluginSet
 from wsprism_core.policy.origins import is_loopback
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
-from wsprism_core.signals import StopSignals, unless
+from wsprism_core.reloading import Reloading
+from wsprism_core.settings.loading import configuration, idle_patterns
+from wsprism_core.signals import StopSignals, hangups, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.plain import HttpTransport
@@ -43,12 +45,18 @@ from wsprism_core.transports.websocket import WebSocketTransport
 if TYPE_CHECKING:
     from wsprism_core.recording.recorder import Recorder
 
-__all__ = ("AdminAddress", "Prepared", "RunError", "prepare", "serve", "summary")
+__all__ = (
+    "AdminAddress",
+    "Prepared",
+    "RunError",
+    "check",
+    "prepare",
+    "serve",
+    "summary",
+)
 
 _log = EventLog("runner")
 
-#: Services that the core answers itself; an allowlist may always name them.
-_BUILT_IN: Final = ("room", "sys", "*")
 _DEVELOPMENT: Final = (
     "DEVELOPMENT TICKETS ARE ON: whoever reaches this gateway may be anybody "
     "(the ticket dev:ann is user:ann). Never in production."
@@ -121,8 +129,8 @@ def prepare(options: RunOptions) -> Prepared:
     """
     logs.configure(options.log_level, as_json=options.log_json)
     try:
-        config = load_config(options.config) if options.config else out_of_the_box()
         plugins = PluginSet.load(options.plugins)
+        config = configuration(options, plugins)
     except WsPrismError as error:
         raise RunError(str(error), exit_code=2) from error
     host, _, port = config.gateway.listen.rpartition(":")
@@ -142,14 +150,29 @@ def prepare(options: RunOptions) -> Prepared:
         development=development,
         admin=_admin(config.gateway, options, host, development=development),
         alarm=alarm,
-        warnings=(*_idle_patterns(config, plugins), *_closed(config, plugins, options)),
+        warnings=(*idle_patterns(config, plugins), *_closed(config, plugins, options)),
     )
+
+
+def check(prepared: Prepared) -> None:
+    """Put a gateway together and start nothing: what can be wrong before it listens.
+
+    Raises:
+        RunError: The plugins do not go together, or with the configuration.
+    """
+
+    async def assemble() -> None:
+        _assemble(prepared, None)
+
+    asyncio.run(assemble())
 
 
 def serve(
     prepared: Prepared, *, started: Callable[[Gateway], None] | None = None
 ) -> int:
     """Run a gateway until SIGINT or SIGTERM; a second signal skips the draining.
+
+    SIGHUP lets it read its configuration file again.
 
     Args:
         prepared: What to run.
@@ -228,26 +251,6 @@ def _admin(
     )
 
 
-def _idle_patterns(config: Config, plugins: PluginSet) -> Iterator[str]:
-    """Yield a line for each pattern of an allowlist that lets nothing pass."""
-    services = [service for info in plugins.loaded for service in info.services]
-    names = {*_BUILT_IN, *(service.name for service in services)}
-    ids = {"*", *(str(one.svc_id) for one in services if one.svc_id is not None)}
-    for tenant in config.tenants:
-        policy = tenant.policy
-        for key, patterns, known in (
-            ("ext_allowlist", policy.ext_allowlist, names),
-            ("hot_allowlist", policy.hot_allowlist, ids),
-        ):
-            for pattern in patterns:
-                owner = pattern.partition(":")[0]
-                if owner not in known:
-                    yield (
-                        f"tenant {tenant.id!r}: {key} has {pattern!r}, but no plugin"
-                        f" that is loaded owns the service {owner!r}"
-                    )
-
-
 def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator[str]:
     """Yield a line for each tenant that nobody can connect to."""
     if options.dev or options.config is None:
@@ -265,14 +268,21 @@ def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator
 
 
 async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) -> int:
-    with StopSignals() as signals, _recording(prepared) as recorder:
+    with (
+        StopSignals() as signals,
+        _hangups(prepared) as hung_up,
+        _pid_file(prepared),
+        _recording(prepared) as recorder,
+    ):
         gateway = _assemble(prepared, recorder)
+        reloading = Reloading(prepared.options, gateway)
         collector = Collector(
             LoopClock(asyncio.get_running_loop()),
             full=prepared.config.gateway.full_gc_interval_ms / 1000,
         )
         if not await unless(signals.stop, _start(gateway)):
             return 0
+        reloads = asyncio.ensure_future(reloading.whenever(hung_up))
         try:
             _check_addresses(prepared, gateway)
             if prepared.options.log_json:
@@ -285,9 +295,37 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
             await signals.stop.wait()
             await unless(signals.hurry, gateway.drain())
         finally:
+            reloads.cancel()
             await gateway.stop()
             collector.stop()
     return 0
+
+
+def _hangups(prepared: Prepared) -> AbstractContextManager[asyncio.Event]:
+    """Listen for SIGHUP where there is a file to be read again.
+
+    Without one it ends the gateway, as it does when somebody closes his terminal.
+    """
+    has_file = prepared.options.config is not None
+    return hangups() if has_file else nullcontext(asyncio.Event())
+
+
+@contextmanager
+def _pid_file(prepared: Prepared) -> Iterator[None]:
+    """Say which process this is for as long as it lasts, where that was asked for.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    path = prepared.options.pid_file
+    with ExitStack() as stack:
+        if path is not None:
+            try:
+                stack.enter_context(pid_file(path))
+            except OSError as error:
+                text = f"cannot write {path}: {error.strerror}"
+                raise RunError(text, exit_code=2) from error
+        yield
 
 
 @contextmanager
@@ -321,7 +359,7 @@ def _recording(prepared: Prepared) -> Iterator[Recorder | None]:
 
     options = prepared.options
     recorder = Recorder(
-        prepared.config, prepared.plugins, has_file=options.config is not None
+        prepared.config, prepared.plugins, has_file=prepared.config != out_of_the_box()
     )
     recorder.open(file, max_bytes=options.record_max_bytes)
     try:

@@ -1,4 +1,4 @@
-"""The signals that ask the process to end, as events of the running event loop."""
+"""The signals that ask the process for something, as events of its event loop."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
 from wsprism_core.logs import EventLog
 
-__all__ = ("StopSignals", "unless")
+__all__ = ("StopSignals", "hangups", "unless")
 
 _log = EventLog("signals")
 
@@ -77,6 +77,29 @@ class StopSignals:
             with contextlib.suppress(NotImplementedError):
                 self._loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def hangups() -> Iterator[asyncio.Event]:
+    """Listen for SIGHUP; each one sets the event.
+
+    Where there is no such signal, as on Windows, and in a thread other than the main
+    one, it is never set.
+    """
+    heard = asyncio.Event()
+    number = getattr(signal, "SIGHUP", None)
+    is_main = threading.current_thread() is threading.main_thread()
+    if number is None or not is_main:
+        yield heard
+        return
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(number)
+    loop.add_signal_handler(number, heard.set)
+    try:
+        yield heard
+    finally:
+        loop.remove_signal_handler(number)
+        signal.signal(number, before)
 
 
 async def unless(event: asyncio.Event, work: Awaitable[object]) -> bool:

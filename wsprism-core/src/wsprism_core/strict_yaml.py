@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
-__all__ = ("YamlError", "parse")
+__all__ = ("Document", "YamlError", "parse")
 
 #: The text is no YAML, or has a key twice; says where.
 YamlError = yaml.YAMLError
 
 
-def parse(text: str) -> Any:
-    """Return what a YAML document holds.
+class Document:
+    """What a YAML text holds, and where in the text it stands.
+
+    Args:
+        value: What it holds.
+        root: The node that the value was made of; None for an empty text.
+    """
+
+    def __init__(self, value: Any, root: yaml.Node | None) -> None:
+        self.value = value
+        self._root = root
+
+    def line_of(self, path: Iterable[int | str]) -> int | None:
+        """Return the line of a key or an item, or of the innermost around it.
+
+        Args:
+            path: Keys and indexes from the root. What is not there is passed over.
+        """
+        node = self._root
+        if node is None:
+            return None
+        line: int = node.start_mark.line
+        for part in path:
+            if isinstance(node, yaml.MappingNode):
+                for key, value in node.value:
+                    if key.value == str(part):
+                        line, node = key.start_mark.line, value
+                        break
+            elif isinstance(node, yaml.SequenceNode):
+                if isinstance(part, int) and part < len(node.value):
+                    node = node.value[part]
+                    line = node.start_mark.line
+        return line + 1
+
+
+def parse(text: str) -> Document:
+    """Read a YAML document.
 
     Raises:
         YamlError: It is no YAML, or a key stands twice in one mapping.
     """
-    return yaml.load(text, Loader=_Loader)
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        value = None if root is None else loader.construct_document(root)
+    finally:
+        loader.dispose()
+    return Document(value, root)
 
 
 class _Loader(yaml.SafeLoader):

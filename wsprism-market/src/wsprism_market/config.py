@@ -47,6 +47,7 @@ class RandomWalkConfig(BaseModel):
     """Quotes that are made up; the same ones for the same seed.
 
     Attributes:
+        kind: `random_walk`.
         symbols: Their names.
         seed: Decides every price.
         per_second: Quotes a second, over all symbols.
@@ -68,6 +69,7 @@ class FileConfig(BaseModel):
     """Quotes that were recorded.
 
     Attributes:
+        kind: `file`.
         path: A `.csv`, `.ndjson` or `.jsonl` file, from the working directory.
         speed: 1 is as recorded, 2 twice as fast, 0 as fast as possible.
     """

@@ -56,6 +56,8 @@ class Admission:
         draining: Whether nobody new is admitted.
         goes_on: Whether a resume token is for a session that is there already, and
             counted.
+        limiter: The handshake limiter, or None.
+        origins: Which web pages may connect.
     """
 
     def __init__(
@@ -76,10 +78,10 @@ class Admission:
         self._tenants = tenants
         self._sessions = sessions
         self._authenticators = tuple(authenticators.items())
-        self._limiter = limiter
+        self.limiter = limiter
         self._clock = clock
         self._storm = EventWindow(LOGGED_PER_SECOND, 1.0)
-        self._origins = origins
+        self.origins = origins
         self._development = development
         self._patience = patience
         self._metrics = metrics
@@ -97,9 +99,9 @@ class Admission:
 
     def greet(self, transport: str, address: str) -> Refusal | None:
         """Count a handshake; say whether it is one too many."""
-        if self._limiter is None:
+        if self.limiter is None:
             return None
-        wait = self._limiter.take(address)
+        wait = self.limiter.take(address)
         if wait is None:
             return None
         refusal = Refusal(
@@ -117,7 +119,7 @@ class Admission:
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
         """Judge the Origin headers of a handshake."""
-        if self._origins.allows(origins):
+        if self.origins.allows(origins):
             return None
         self._metrics.handshakes["websocket", "403"] += 1
         self._log.info(
@@ -209,6 +211,9 @@ class Admission:
         return None if name is None else self._tenants.get(name)
 
     def _no_room(self, tenant: Tenant, identity: Identity) -> Refusal | None:
+        if self._tenants.get(tenant.id) is not tenant:
+            # It was removed while the ticket was judged.
+            return _UNKNOWN_TENANT
         if self.draining:
             return _DRAINING
         limit = tenant.max_sessions_per_user

@@ -52,9 +52,9 @@ STRIKE_SECONDS = 10.0
 AUTH_FIRST = "the first message must be sys.auth"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConnectionParts:
-    """What every connection of a gateway shares."""
+    """What every connection of a gateway shares; what is reloaded is changed here."""
 
     admission: Admission
     authenticate: Callable[
@@ -93,6 +93,7 @@ class Connection:
         session: None until the client is authenticated, and again after the end.
         table: What the tenant's clients may send; read only once there is a session.
         tenant: The tenant; read only once there is a session.
+        heartbeat: What looks after it; read only once there is a session.
         beat: The heartbeat that comes next.
         beats: Heartbeats since it began.
         beats_silent: Heartbeats since anything was heard.
@@ -114,12 +115,14 @@ class Connection:
         "beats",
         "beats_silent",
         "beats_unanswered",
+        "heartbeat",
         "link",
         "session",
         "table",
         "tenant",
     )
 
+    heartbeat: Heartbeat
     table: InboundTable
     tenant: Tenant
     #: What holds the messages that wait for async handlers.
@@ -163,7 +166,9 @@ class Connection:
         self._bucket = tenant.connection_bucket(identity.user, self._parts.clock.now())
         self.link.limit(tenant.limits.max_frame_bytes)
         self._parts.admission.note_accept(self._request)
-        self._parts.heartbeat.watch(self)
+        # It keeps the one that it begins with: the client is told how often it pings.
+        self.heartbeat = self._parts.heartbeat
+        self.heartbeat.watch(self)
         self._parts.desk.open(self, identity, resume=self._request.resume, ref=ref)
 
     def _auth_timed_out(self) -> None:
@@ -407,6 +412,17 @@ class Connection:
         if shared is not None and not shared.take(now):
             raise _rate_limited(shared)
 
+    def policy_changed(self) -> None:
+        """Go on under what the tenant's policy says now.
+
+        The largest message stays what the client was told, until it is told again.
+        """
+        session = self.session
+        assert session is not None
+        now = self._parts.clock.now()
+        self.table = self._parts.ingress.table(self.tenant)
+        self._bucket = self.tenant.next_bucket(self._bucket, session.user, now)
+
     def refresh(self, ticket: str, ref: int | None) -> None:
         """Take a new ticket for the session that is open.
 
@@ -431,6 +447,7 @@ class Connection:
                 )
                 self.refuse(error, lane=0)
                 return
+            self.link.limit(self.tenant.limits.max_frame_bytes)
             self._parts.desk.tell_authed(self, ref=ref)
 
         self._parts.authenticate(self.tenant, ticket, self._request, judged)

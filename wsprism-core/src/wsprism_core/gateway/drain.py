@@ -30,6 +30,9 @@ class Drain:
         clock: Time.
         grace: Seconds over which sessions are closed.
         chance: Where the jitter comes from.
+
+    Attributes:
+        grace: Seconds over which sessions are closed.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Drain:
         self._desk = desk
         self._egress = egress
         self._clock = clock
-        self._grace = grace
+        self.grace = grace
         self._chance = chance
         self._log = EventLog("drain")
         self._done = asyncio.Event()
@@ -61,7 +64,7 @@ class Drain:
         waiting = list(self._sessions)
         self._log.info("drain_started", sessions=len(waiting))
         for session in waiting:
-            jitter = self._chance.randrange(round(self._grace * 1000) + 1)
+            jitter = self._chance.randrange(round(self.grace * 1000) + 1)
             self._egress.system(session, "draining", {"reconnect_in_ms": jitter})
         self._close_later(waiting, max(1, -(-len(waiting) // BATCHES)))
 
@@ -78,9 +81,9 @@ class Drain:
         """Close the first batch when its time has come, then the others."""
         if not waiting:
             self._done.set()
-        elif self._grace:
+        elif self.grace:
             self._timer = self._clock.after(
-                self._grace / BATCHES, lambda: self._close(waiting, size)
+                self.grace / BATCHES, lambda: self._close(waiting, size)
             )
         else:
             self._close(waiting, size)

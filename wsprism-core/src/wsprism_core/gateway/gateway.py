@@ -6,14 +6,13 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.backplane.port import Backplane
-from wsprism_core.config import Config, ConfigError, GatewayConfig, describe
+from wsprism_core.config import Config, ConfigError, GatewayConfig
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway.admin import AdminHost, AdminListener
 from wsprism_core.gateway.admission import Admission
+from wsprism_core.gateway.appliers import LiveParts, appliers
 from wsprism_core.gateway.boundary import Boundary
 from wsprism_core.gateway.builtin import Builtin
 from wsprism_core.gateway.catalog import Catalog
@@ -34,6 +33,7 @@ from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
 from wsprism_core.gateway.presence import PresenceDesk
 from wsprism_core.gateway.recovery import RecoveryBounds
+from wsprism_core.gateway.reload import Reloader, ReloadReport, TenantApplier
 from wsprism_core.gateway.resume import Resumes
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
@@ -55,6 +55,7 @@ from wsprism_core.realtime.session import SessionRegistry
 from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.routes import Route
 from wsprism_core.routing import build_routes
+from wsprism_core.settings.faults import check_sections
 from wsprism_core.transports.port import Host, Transport, TransportTimeouts
 
 __all__ = ("Gateway",)
@@ -79,6 +80,8 @@ class Gateway:
         boundary: What comes in from outside passes it; None lets it through.
 
     Attributes:
+        plugins: What it runs.
+        transports: What it listens with.
         host: The gateway as transports see it.
         inspector: What waits for whom.
         admin: Where operators are let in; None is nowhere.
@@ -109,7 +112,6 @@ class Gateway:
         settings = config.gateway
         boundary = boundary or Boundary()
         chance = chance if chance is not None else random.SystemRandom()
-        self.config = config
         self.plugins = plugins
         self.transports: Sequence[Transport] = tuple(transports)
         self.metrics = Metrics()
@@ -151,6 +153,12 @@ class Gateway:
         )
         egress = Egress(catalog, self.delivery, self.sessions, self.rooms)
         hooks = EventHooks(plugins, _first_services(plugins), egress, failures)
+        presence = PresenceDesk(
+            self.delivery,
+            clock,
+            batch=settings.presence_batch_ms / 1000,
+            most=settings.presence_max_members,
+        )
         desk = RoomDesk(
             tenants=tenants,
             sessions=self.sessions,
@@ -160,16 +168,9 @@ class Gateway:
             egress=egress,
             hooks=hooks,
             clock=clock,
-            presence=PresenceDesk(
-                self.delivery,
-                clock,
-                batch=settings.presence_batch_ms / 1000,
-                most=settings.presence_max_members,
-            ),
+            presence=presence,
             catalog=catalog,
-            recovery=RecoveryBounds(
-                settings.max_recover_messages, settings.max_recover_bytes
-            ),
+            recovery=_recovery_bounds(settings),
         )
         trace_ids = boundary.trace_ids(_TraceIds(chance))
         self._desk = SessionDesk(
@@ -181,7 +182,6 @@ class Gateway:
             metrics=self.metrics,
             clock=clock,
             new_trace_id=trace_ids,
-            ping_interval=settings.ping_interval_ms / 1000,
             service_ids=catalog.service_ids,
         )
         egress.pull_failed = lambda svc, error: failures.note(
@@ -202,9 +202,9 @@ class Gateway:
             tenants=tenants,
             sessions=self.sessions,
             authenticators=compile_each(plugins.hook("authenticate")),
-            limiter=_limiter(config, clock, chance),
+            limiter=_limiter(settings, clock, chance),
             clock=clock,
-            origins=OriginPolicy(settings.allowed_origins, loopback_only=development),
+            origins=_origins(settings, development),
             development=development,
             patience=settings.handshake_timeout_ms / 1000,
             metrics=self.metrics,
@@ -237,13 +237,7 @@ class Gateway:
             delivery=self.delivery,
             clock=clock,
             wheel=self._wheel,
-            heartbeat=Heartbeat(
-                self._wheel,
-                self.delivery,
-                ping=settings.ping_interval_ms / 1000,
-                pong=settings.pong_timeout_ms / 1000,
-                idle=settings.idle_timeout_ms / 1000,
-            ),
+            heartbeat=_heartbeat(settings, self._wheel, self.delivery),
             metrics=self.metrics,
             log=self._log,
             new_trace_id=trace_ids,
@@ -312,8 +306,30 @@ class Gateway:
             grace=settings.drain_grace_ms / 1000,
             chance=chance,
         )
+        self._reloader = Reloader(
+            config,
+            TenantApplier(tenants, ingress, self._desk, clock),
+            appliers(
+                LiveParts(
+                    admission=self._admission,
+                    connections=parts,
+                    presence=presence,
+                    rooms=desk,
+                    drain=self._drain,
+                    limiter=lambda new: _limiter(new, clock, chance),
+                    origins=lambda new: _origins(new, development),
+                    heartbeat=self._heartbeat_in_time,
+                    recovery=_recovery_bounds,
+                )
+            ),
+        )
         self._begin_drain = boundary.drain(self._drain.begin)
         self._started = boundary.started
+
+    @property
+    def config(self) -> Config:
+        """What it is told, by the last configuration as far as that holds."""
+        return self._reloader.config
 
     async def start(self) -> None:
         """Start the plugins, then listen.
@@ -353,6 +369,20 @@ class Gateway:
         It takes a timer and a thread, and means nothing in virtual time.
         """
         self._monitor.start(owners_of(self.plugins))
+
+    def reload(self, config: Config) -> ReloadReport:
+        """Let another configuration hold, as far as that is possible while it runs.
+
+        Sessions stay, but for those of a tenant that is gone: they are told
+        `sys.kicked` and closed with 4503. Limits hold for what comes next.
+
+        Args:
+            config: The new one. The sections of plugins are not read: they wait.
+
+        Returns:
+            What holds now, and what waits for a restart.
+        """
+        return self._reloader.reload(config)
 
     async def drain(self) -> None:
         """Let nobody new in and close every session, over the configured grace."""
@@ -395,6 +425,12 @@ class Gateway:
             api = PluginGateway(self._api_parts, plugin, self._configs.get(plugin))
             self._apis[plugin] = api
         return api
+
+    def _heartbeat_in_time(self, settings: GatewayConfig) -> Heartbeat | None:
+        """Return another heartbeat, unless the wheel turns too slowly for it."""
+        if _tick(settings) < self._wheel.tick:
+            return None
+        return _heartbeat(settings, self._wheel, self.delivery)
 
     def _slow_consumer(self, session: Any) -> None:
         self._desk.cut_slow_consumer(session)
@@ -488,10 +524,30 @@ def _tick(settings: GatewayConfig) -> float:
     return min(LONGEST_TICK, shortest / 1000 / BEATS_PER_INTERVAL)
 
 
+def _heartbeat(
+    settings: GatewayConfig, wheel: Wheel, delivery: DeliveryEngine
+) -> Heartbeat:
+    return Heartbeat(
+        wheel,
+        delivery,
+        ping=settings.ping_interval_ms / 1000,
+        pong=settings.pong_timeout_ms / 1000,
+        idle=settings.idle_timeout_ms / 1000,
+    )
+
+
+def _recovery_bounds(settings: GatewayConfig) -> RecoveryBounds:
+    return RecoveryBounds(settings.max_recover_messages, settings.max_recover_bytes)
+
+
+def _origins(settings: GatewayConfig, development: bool) -> OriginPolicy:
+    return OriginPolicy(settings.allowed_origins, loopback_only=development)
+
+
 def _limiter(
-    config: Config, clock: Clock, chance: random.Random
+    settings: GatewayConfig, clock: Clock, chance: random.Random
 ) -> HandshakeLimiter | None:
-    limit = config.gateway.handshake_limit
+    limit = settings.handshake_limit
     if not limit.enabled:
         return None
     return HandshakeLimiter(
@@ -514,26 +570,9 @@ def _first_services(plugins: PluginSet) -> dict[str, str]:
 
 def _plugin_configs(config: Config, plugins: PluginSet) -> dict[str, Any]:
     """Validate each plugin's section by the model that its manifest names."""
-    models = {
-        info.name: service.config
-        for info in plugins.loaded
-        for service in info.services
-        if service.config is not None
-    }
-    problems = [
-        f"plugins.{name}: no loaded plugin of that name takes a configuration"
-        for name in config.plugins
-        if name not in models
-    ]
-    configs = {}
-    for name, model in models.items():
-        try:
-            configs[name] = model.model_validate(config.plugins.get(name, {}))
-        except ValidationError as error:
-            found = describe(error, model)
-            problems += [f"plugins.{name}.{problem}" for problem in found]
-    if problems:
-        raise ConfigError("the configuration", problems)
+    configs, faults = check_sections(config.plugins, plugins.sections)
+    if faults:
+        raise ConfigError("the configuration", [str(fault) for fault in faults])
     return configs
 
 

@@ -35,6 +35,9 @@ class Heartbeat:
         ping: Seconds between pings; 0 sends none.
         pong: Seconds in which a pong must come.
         idle: Seconds in which something must be heard; 0 is forever.
+
+    Attributes:
+        ping_ms: Milliseconds between pings, told to clients; 0 sends none.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Heartbeat:
         pong: float,
         idle: float,
     ) -> None:
+        self.ping_ms = round(ping * 1000)
         self._wheel = wheel
         self._delivery = delivery
         intervals = [seconds for seconds in (ping, pong, idle) if seconds]

@@ -88,10 +88,22 @@ class Ingress:
         """Return what a tenant's clients may send."""
         table = self._tables.get(tenant)
         if table is None:
-            table = self._tables[tenant] = InboundTable(
-                self._routes, self._checks, self._catalog, tenant, self._metrics
-            )
+            table = self._tables[tenant] = self.compiled(tenant)
         return table
+
+    def compiled(self, tenant: Tenant) -> InboundTable:
+        """Compile what a tenant's clients may send."""
+        return InboundTable(
+            self._routes, self._checks, self._catalog, tenant, self._metrics
+        )
+
+    def replace(self, tenant: Tenant, table: InboundTable) -> None:
+        """Let another table say what a tenant's clients may send."""
+        self._tables[tenant] = table
+
+    def forget(self, tenant: Tenant) -> None:
+        """Forget the table of a tenant that is gone."""
+        self._tables.pop(tenant, None)
 
     def text(self, connection: Connection, message: Envelope, size: int) -> None:
         """Take a text message to its owner.

@@ -34,6 +34,10 @@ class PresenceDesk:
         clock: Time.
         batch: Seconds for which changes are collected.
         most: How many members a room may have for them to be told who comes and goes.
+
+    Attributes:
+        batch: Seconds for which changes are collected.
+        most: How many members are told of each other.
     """
 
     def __init__(
@@ -41,8 +45,8 @@ class PresenceDesk:
     ) -> None:
         self._delivery = delivery
         self._clock = clock
-        self._batch = batch
-        self._most = most
+        self.batch = batch
+        self.most = most
         self._lane = delivery.lane("interactive")
 
     def changed(self, room: Room) -> None:
@@ -50,13 +54,13 @@ class PresenceDesk:
         if not room.presence_due:
             room.presence_due = True
             patience = CROWD_PATIENCE if self._is_crowded(room) else 1
-            self._clock.after(self._batch * patience, lambda: self._tell(room))
+            self._clock.after(self.batch * patience, lambda: self._tell(room))
         elif room.presence.changes == PAGE and not self._is_crowded(room):
             # What newcomers of one batch are told of each other grows as its square.
             self._clock.after(0, lambda: self._tell(room))
 
     def _is_crowded(self, room: Room) -> bool:
-        return len(room.channel.members()) > self._most
+        return len(room.channel.members()) > self.most
 
     def _tell(self, room: Room) -> None:
         room.presence_due = False
@@ -67,13 +71,13 @@ class PresenceDesk:
         if room.is_empty:
             return
         count = len(room.channel.members())
-        if count > self._most:
+        if count > self.most:
             if count != room.told_count:
                 room.told_count = count
                 self._tell_all(room, {"count": count})
         elif room.told_count is not None:
             room.told_count = None
-            members = room.roster(limit=self._most)
+            members = room.roster(limit=self.most)
             self._tell_all(room, {"count": count, "members": members})
         else:
             self._tell_changes(room, batch)

@@ -51,6 +51,9 @@ class RoomDesk:
         presence: Where members are told of each other.
         catalog: How what is recovered travels.
         recovery: How much of it one client may fetch at once.
+
+    Attributes:
+        recovery: How much one client may fetch at once.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class RoomDesk:
         self._clock = clock
         self._presence = presence
         self._catalog = catalog
-        self._recovery = recovery
+        self.recovery = recovery
         self._fetched: dict[Session, TokenBucket] = {}
 
     def ask_to_join(
@@ -203,7 +206,11 @@ class RoomDesk:
             del room.channel
 
     def _check_limits(self, session: Session, name: str) -> None:
-        limits = self._tenants[session.tenant].limits
+        tenant = self._tenants.get(session.tenant)
+        if tenant is None:
+            # The session ends in a moment.
+            raise ProtocolError(ErrorCode.NOT_ALLOWED, "the tenant was removed")
+        limits = tenant.limits
         room = self._rooms.get(session.tenant, name)
         if limits.max_rooms_per_user:
             joined = {
@@ -252,7 +259,7 @@ class RoomDesk:
     ) -> Refused | None:
         if not self._catalog.recoverable_lanes:
             return Refused.NOT_RECOVERABLE
-        refused = judge(room.channel, missed, self._recovery)
+        refused = judge(room.channel, missed, self.recovery)
         count = room.channel.seq - missed.seq
         if refused is not None or not count:
             return refused
@@ -260,7 +267,7 @@ class RoomDesk:
         now = self._clock.now()
         budget = self._fetched.get(session)
         if budget is None:
-            most = max(1, self._recovery.messages)
+            most = max(1, self.recovery.messages)
             budget = self._fetched[session] = TokenBucket(
                 most * FETCHES_A_SECOND, most * FETCHES_AT_ONCE, now
             )

@@ -41,7 +41,6 @@ class SessionDesk:
         metrics: Where ends are counted.
         clock: Time.
         new_trace_id: Returns an id for support and logs.
-        ping_interval: Seconds between pings, told to clients.
         service_ids: Every service with its id for hot frames, told to clients.
 
     Attributes:
@@ -63,7 +62,6 @@ class SessionDesk:
         metrics: Metrics,
         clock: Clock,
         new_trace_id: Callable[[], str],
-        ping_interval: float,
         service_ids: dict[str, int | None],
     ) -> None:
         self._sessions = sessions
@@ -74,7 +72,6 @@ class SessionDesk:
         self._metrics = metrics
         self._clock = clock
         self._new_trace_id = new_trace_id
-        self._ping_ms = round(ping_interval * 1000)
         self._service_ids = service_ids
         self._connections: dict[str, Connection] = {}
         self.draining = False
@@ -129,7 +126,7 @@ class SessionDesk:
             "tenant": session.tenant,
             "user": session.user,
             "sid": session.id,
-            "ping_ms": self._ping_ms,
+            "ping_ms": connection.heartbeat.ping_ms,
             "limits": {"max_frame_bytes": connection.tenant.limits.max_frame_bytes},
             "services": self._service_ids,
             **extra,

@@ -55,9 +55,13 @@ class HotAllowlist:
         passes = bytearray(256 * 256)
         for pattern in patterns:
             id, _, opcode = pattern.partition(":")
-            for i in range(256) if id == "*" else (int(id),):
-                for o in range(256) if opcode == "*" else (int(opcode),):
-                    passes[i << 8 | o] = 1
+            first = 0 if id == "*" else int(id) << 8
+            past = len(passes) if id == "*" else first + 256
+            if opcode == "*":
+                passes[first:past] = b"\1" * (past - first)
+            else:
+                every = range(first + int(opcode), past, 256)
+                passes[every.start : past : 256] = b"\1" * len(every)
         self._passes = bytes(passes)
 
     def passes(self, svc_id: int, opcode: int) -> bool:

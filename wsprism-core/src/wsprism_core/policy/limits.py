@@ -25,6 +25,10 @@ class TokenBucket:
         rate: Tokens that come back in a second; more than 0.
         burst: How many it holds, and holds at first.
         now: Seconds on a clock that never goes back.
+
+    Attributes:
+        rate: Tokens that come back in a second.
+        burst: How many it holds.
     """
 
     __slots__ = ("_at", "_tokens", "burst", "rate")
@@ -50,6 +54,13 @@ class TokenBucket:
     def retry_after(self) -> float:
         """Return seconds until there is a token again, counted from the last take."""
         return max(0.0, (1.0 - self._tokens) / self.rate)
+
+    def change(self, rate: float, burst: float, now: float) -> None:
+        """Go on with another rate and burst; what it holds stays, up to the burst."""
+        self._tokens = min(burst, self.level(now))
+        self._at = now
+        self.rate = rate
+        self.burst = burst
 
     def lower(self, level: float) -> None:
         """Take tokens away until it holds `level` at most."""
@@ -93,6 +104,23 @@ class SpentLimits:
             len(kept) > self._limit or next(iter(kept.values())).is_full(now)
         ):
             kept.popitem(last=False)
+
+    def change(self, limit: int, like: TokenBucket | None, now: float) -> None:
+        """Go on with another limit, and with the rate and burst of a bucket.
+
+        Args:
+            limit: Users remembered.
+            like: What a new connection gets; None is no limit, so nothing is kept.
+            now: Seconds on the gateway's clock.
+        """
+        self._limit = limit
+        if like is None:
+            self._by_user.clear()
+            return
+        while len(self._by_user) > limit:
+            self._by_user.popitem(last=False)
+        for bucket in self._by_user.values():
+            bucket.change(like.rate, like.burst, now)
 
     def apply(self, user: str, bucket: TokenBucket, now: float) -> None:
         """Lower a new connection's bucket to the least that its user had left."""
@@ -138,6 +166,16 @@ class HandshakeLimiter:
 
     def __len__(self) -> int:
         return len(self._by_ip)
+
+    def go_on_from(self, before: HandshakeLimiter) -> None:
+        """Take over what is left to everybody, in place of another limiter."""
+        now = self._clock.now()
+        before._all.change(self._all.rate, self._all.burst, now)
+        self._all, self._by_ip = before._all, before._by_ip
+        for bucket in self._by_ip.values():
+            bucket.change(*self._per_ip, now)
+        while len(self._by_ip) > self._max:
+            self._by_ip.popitem(last=False)
 
     def take(self, address: str) -> int | None:
         """Count a handshake.

@@ -42,7 +42,8 @@ class Tenant:
         )
         self._rate = (policy.rate_limit_rps, policy.rate_limit_burst)
         self._scope = policy.rate_limit_scope
-        self._spent = SpentLimits(policy.rate_limit_max_spent)
+        self._max_spent = policy.rate_limit_max_spent
+        self._spent = SpentLimits(self._max_spent)
         self.bucket = (
             self._new_bucket(now)
             if self._scope is not RateLimitScope.CONNECTION
@@ -53,6 +54,35 @@ class Tenant:
     def spent_limits(self) -> int:
         """How many users have left and have not all of their limit back yet."""
         return len(self._spent)
+
+    def become(self, other: Tenant, now: float) -> None:
+        """Take over the limits and the policy of another one, in place.
+
+        Connections and those that are being judged hold on to a tenant. What was spent
+        of a rate limit stays spent.
+
+        Args:
+            other: Was made of the new configuration; it is used no more.
+            now: Seconds on the gateway's clock.
+        """
+        self.limits = other.limits
+        self.text = other.text
+        self.hot = other.hot
+        self.tells_hot_errors = other.tells_hot_errors
+        self.hot_requires_active_room = other.hot_requires_active_room
+        self.kicks_oldest = other.kicks_oldest
+        self.max_sessions_per_user = other.max_sessions_per_user
+        self._rate = other._rate
+        self._scope = other._scope
+        self._max_spent = other._max_spent
+        self._spent.change(self._max_spent, self._new_bucket(now), now)
+        self.bucket = _going_on(self.bucket, other.bucket, now)
+
+    def next_bucket(
+        self, bucket: TokenBucket | None, user: str, now: float
+    ) -> TokenBucket | None:
+        """Return the rate limit of a connection that was there before `become`."""
+        return _going_on(bucket, self.connection_bucket(user, now), now)
 
     def connection_bucket(self, user: str, now: float) -> TokenBucket | None:
         """Return the rate limit of a new connection, or None where it has none."""
@@ -70,3 +100,13 @@ class Tenant:
     def _new_bucket(self, now: float) -> TokenBucket | None:
         rate, burst = self._rate
         return TokenBucket(rate, burst, now) if rate else None
+
+
+def _going_on(
+    bucket: TokenBucket | None, fresh: TokenBucket | None, now: float
+) -> TokenBucket | None:
+    """Return a bucket that limits as a fresh one does, and holds what it held."""
+    if bucket is None or fresh is None:
+        return fresh
+    bucket.change(fresh.rate, fresh.burst, now)
+    return bucket
