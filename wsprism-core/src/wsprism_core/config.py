@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
 )
 
+from wsprism_core.auth_config import AuthConfig
 from wsprism_core.protocol.errors import WsPrismError
 
 __all__ = (
@@ -184,6 +185,8 @@ class GatewayConfig(_Section):
     deflate: DeflateConfig = DeflateConfig()
     slow_handler_ms: Milliseconds = 250
     full_gc_interval_ms: Milliseconds = 0
+    max_revocations: Positive = 10_000
+    revocation_ttl_ms: Positive = 86_400_000
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
     admin: AdminConfig | None = None
@@ -241,6 +244,7 @@ class TenantConfig(_Section):
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     limits: TenantLimits = TenantLimits()
     policy: TenantPolicy = TenantPolicy()
+    auth: AuthConfig = AuthConfig()
 
 
 class Config(_Section):
