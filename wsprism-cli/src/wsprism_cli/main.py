@@ -14,7 +14,15 @@ import click
 __all__ = ("BUILT_IN", "Program", "cli", "main")
 
 #: The commands of this package: in `wsprism_cli.NAME`, the attribute `NAME`.
-BUILT_IN: Final = ("run", "connect", "top", "bench", "replay", "plugins")
+BUILT_IN: Final = (
+    "run",
+    "connect",
+    "top",
+    "bench",
+    "replay",
+    "plugins",
+    "token",
+)
 
 _EPILOG: Final = """\b
 Try it in two terminals:
@@ -26,6 +34,7 @@ More of it:
   wsprism run --plugins chat,party --port 9000
   wsprism run --config wsprism.yaml
   wsprism plugins                      what is installed, and its commands
+  wsprism token --user ann --config wsprism.yaml
   wsprism bench                        how fast it is here, and how its lanes work
   wsprism run --record friday.rec      write down what comes in and goes out
   wsprism replay friday.rec            run it again, and see whether it is the same
