@@ -50,12 +50,17 @@ def _families() -> Iterator[Metric]:
     counted.slow_handlers["p", "h", "s"] = 1
     counted.admin_requests[200] = 1
     counted.recordings_stopped["r"] = 1
+    counted.tickets["t", "o"] = 1
+    counted.jwks_fetches["t", "o"] = 1
     readings = metrics.Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,
         lanes=lambda: {"control": (1, 1, 1, 1, 1)},
         unsent=lambda: {("t", "s", "l", "r"): 1},
         spent_limits=lambda: {"t": 1},
+        connect_tickets=lambda: {("t", "o"): 1},
+        connect_tickets_pending=lambda: {"t": 1},
+        revocations=lambda: 1,
         insecure=lambda: {"s": True},
         lag=lambda: ([("+Inf", 1)], 1.0),
         pauses=lambda: {"0": (1, 1.0, 1.0)},

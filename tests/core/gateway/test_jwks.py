@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from support.publisher import Answer, Publisher, publishing
 from support.tokens import ec_key, jwk_of, jwks_of, letting_in, token
 from wsprism_core.auth_config import JwtConfig
 from wsprism_core.gateway.gateway import Gateway
@@ -197,44 +196,24 @@ async def test_a_handshake_waits_for_keys_that_are_not_there_yet() -> None:
 # -------------------------------------------------------------------- over the network
 
 
-class Publisher(BaseHTTPRequestHandler):
-    """Answers by the path."""
-
-    def do_GET(self) -> None:
-        if self.path == "/elsewhere":
-            self.send_response(302)
-            self.send_header("Location", "/keys")
-            self.end_headers()
-            return
-        body = b"x" * (MAX_BYTES + 1) if self.path == "/large" else b'{"keys":[]}'
-        self.send_response(404 if self.path == "/missing" else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Be quiet."""
-
-
 @pytest.fixture
-def publisher() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def publisher() -> Iterator[Publisher]:
+    with publishing() as one:
+        one.answers["/keys"] = Answer(body=b'{"keys":[]}')
+        one.answers["/elsewhere"] = Answer(302, location="/keys")
+        one.answers["/large"] = Answer(body=b"x" * (MAX_BYTES + 1))
+        yield one
 
 
-async def test_what_stands_there_is_read(publisher: str) -> None:
-    assert await fetch_url(f"{publisher}/keys") == b'{"keys":[]}'
+async def test_what_stands_there_is_read(publisher: Publisher) -> None:
+    assert await fetch_url(f"{publisher.url}/keys") == b'{"keys":[]}'
 
 
 @pytest.mark.parametrize("path", ["/missing", "/elsewhere", "/large"])
-async def test_what_is_no_key_set_is_an_error(publisher: str, path: str) -> None:
+async def test_what_is_no_key_set_is_an_error(publisher: Publisher, path: str) -> None:
     with pytest.raises((OSError, ValueError)):
-        await fetch_url(publisher + path)
+        await fetch_url(publisher.url + path)
+    assert publisher.asked == {path: 1}
 
 
 async def test_nobody_there_is_an_error() -> None:
