@@ -117,6 +117,7 @@ async def test_what_a_plugin_says_of_a_ticket_counts_as_well(
         "never": Identity("ann", "none", expires=float("nan")),
         "text": Identity("ann", "none", expires="later"),  # type: ignore[arg-type]
         "list": Identity("ann", "none", rooms=["a"]),  # type: ignore[arg-type]
+        "id": Identity("ann", "none", ticket_id=["a"]),  # type: ignore[arg-type]
         "good": Identity("ann", "none", expires=NOW + 5, rooms=("lobby",)),
     }
 
@@ -129,9 +130,9 @@ async def test_what_a_plugin_says_of_a_ticket_counts_as_well(
             return said.get(ticket)
 
     async with gateway(Door(), config=CONFIG) as gw:
-        for ticket in ("past", "never", "text", "list"):
+        for ticket in ("past", "never", "text", "list", "id"):
             assert await is_refused(gw, ticket, "none")
-        assert gw.metrics.plugin_failures == {("door", "authenticate"): 2}
+        assert gw.metrics.plugin_failures == {("door", "authenticate"): 3}
         client = await let_in(gw, "good", "none")
         await client.join("lobby")
         await client.send("room", "join", room="other")

@@ -335,6 +335,8 @@ def _checked(answer: object) -> Identity | None:
                 raise TypeError("expires and issued are unix seconds, or None")
         if not isinstance(answer.rooms, tuple | None):
             raise TypeError("rooms is a tuple of names and patterns, or None")
+        if not isinstance(answer.ticket_id, str | None):
+            raise TypeError("ticket_id is a string, or None")
     return answer
 
 
