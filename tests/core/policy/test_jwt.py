@@ -125,6 +125,9 @@ def test_a_public_key_is_no_secret(tmp_path: Path) -> None:
     """An HMAC whose secret is the RSA key that everybody has."""
     file = {"file": write_pem(tmp_path, rsa_key())}
     one = issuer(file, SECRET, algorithms=["RS256", "HS256"])
+    assert [key.material for key in one.keys_for(Head("HS256", None))] == [
+        SECRET_KEY.encode()
+    ]
     for secret in (pem_of(rsa_key()), jwks_of(jwk_of(rsa_key()))):
         algorithm = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
         unsigned = raw_token({"alg": "HS256"}, {"sub": "ann", "exp": NOW + 60})[:-1]

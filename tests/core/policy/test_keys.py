@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from support.tokens import (
@@ -111,7 +113,6 @@ def test_a_key_does_not_show_itself() -> None:
         ("RS256", {"kty": None}),
         ("ES256", {"crv": "P-999"}),
         ("ES256", {"x": "AAAA"}),
-        ("EdDSA", {"d": "AAAA"}),
     ],
 )
 def test_a_key_that_is_not_for_checking_is_left_out(
@@ -127,6 +128,15 @@ def test_a_key_that_is_not_for_checking_is_left_out(
 )
 def test_what_is_no_public_key_is_left_out(jwk: Any) -> None:
     assert keys_of_jwks(jwks_of(jwk)) == []
+
+
+@pytest.mark.parametrize("name", ["RS256", "ES256", "EdDSA"])
+def test_a_private_key_is_left_out(name: str) -> None:
+    algorithm = jwt.algorithms.get_default_algorithms()[name]
+    private = json.loads(algorithm.to_jwk(key_for(name)))
+    private.pop("key_ops", None)
+    assert "d" in private
+    assert keys_of_jwks(jwks_of(private)) == []
 
 
 def test_a_short_rsa_key_is_left_out() -> None:

@@ -111,7 +111,8 @@ def _usable(keys: list[Any]) -> Iterable[Key]:
         if isinstance(jwk, dict) and _is_for_checking(jwk):
             kid, algorithm = jwk.get("kid"), jwk.get("alg")
             try:
-                # Which algorithm a key is for is told by its kind first.
+                # Which algorithm a key is for is told by its kind first; a private
+                # one is of no kind that is known.
                 plain = {name: jwk[name] for name in jwk if name != "alg"}
                 algorithms = _algorithms_of(material := PyJWK(plain).key)
             except (PyJWTError, KeyFault, TypeError, ValueError, UnsupportedAlgorithm):
@@ -123,11 +124,10 @@ def _usable(keys: list[Any]) -> Iterable[Key]:
 
 
 def _is_for_checking(jwk: dict[str, Any]) -> bool:
-    """Whether a key is public, and says nothing against checking signatures."""
+    """Whether a key is of a pair, and says nothing against checking signatures."""
     operations = jwk.get("key_ops", ["verify"])
     return (
         jwk.get("kty") in ("RSA", "EC", "OKP")
-        and "d" not in jwk
         and isinstance(jwk.get("kid"), str | None)
         and isinstance(jwk.get("alg"), str | None)
         and jwk.get("use", "sig") == "sig"
