@@ -135,6 +135,9 @@ def test_every_metric_is_explained() -> None:
         history_waiting=lambda: 3,
         insecure=lambda: {"s": True},
         spent_limits=lambda: {"t": 1},
+        connect_tickets=lambda: {("t", "used"): 1},
+        connect_tickets_pending=lambda: {"t": 1},
+        revocations=lambda: 1,
         lag=lambda: ([("+Inf", 1)], 1.0),
         pauses=lambda: {"0": (1, 1.0, 1.0)},
     )

@@ -14,6 +14,9 @@ def readings() -> Readings:
         history_waiting=lambda: 3,
         insecure=lambda: {"development_tickets": True},
         spent_limits=lambda: {"acme": 2},
+        connect_tickets=lambda: {("t", "used"): 1},
+        connect_tickets_pending=lambda: {"t": 1},
+        revocations=lambda: 1,
         lag=lambda: ([("0.1", 2), ("+Inf", 3)], 1.5),
         pauses=lambda: {"0": (4, 0.25, 0.125)},
     )
@@ -40,9 +43,13 @@ def test_what_was_counted_is_exposed() -> None:
     metrics.plugin_counts["chat_dropped"] += 4
     metrics.slow_handlers["chat", "on_message", "chat"] += 5
     metrics.admin_requests[401] += 6
+    metrics.tickets["acme", "expired"] += 7
+    metrics.jwks_fetches["acme", "failed"] += 8
     found = samples(metrics)
     assert found["wsprism_slow_handlers_total", ("chat", "chat", "on_message")] == 5
     assert found["wsprism_admin_requests_total", ("401",)] == 6
+    assert found["wsprism_tickets_total", ("acme", "expired")] == 7
+    assert found["wsprism_jwks_fetches_total", ("acme", "failed")] == 8
     assert found["wsprism_messages_received_total", ("acme", "chat", "text")] == 9
     outdated = ("acme", "game", "stale")
     assert found["wsprism_messages_outdated_total", outdated] == 5
@@ -61,6 +68,9 @@ def test_what_is_read_is_exposed() -> None:
     assert found["wsprism_sessions", ("acme",)] == 2
     assert found["wsprism_rooms", ()] == 3
     assert found["wsprism_spent_limits", ("acme",)] == 2
+    assert found["wsprism_connect_tickets_total", ("t", "used")] == 1
+    assert found["wsprism_connect_tickets_pending", ("t",)] == 1
+    assert found["wsprism_revocations", ()] == 1
     assert found["wsprism_insecure", ("development_tickets",)] == 1
     assert found["wsprism_lane_messages_sent_total", ("control",)] == 4
     assert found["wsprism_lane_messages_conflated_total", ("control",)] == 5

@@ -141,6 +141,23 @@ def test_a_tenant_without_tickets_is_warned_about(
     assert with_dev.warnings == ()
 
 
+@pytest.mark.parametrize(
+    "auth",
+    [
+        f"jwt: [{{algorithms: [HS256], keys: [{{secret: {'x' * 32}}}]}}]",
+        "connect_tickets: {enabled: true}",
+    ],
+)
+def test_an_auth_section_is_a_source_of_tickets(
+    install: Install, write: Callable[[str], Path], auth: str
+) -> None:
+    file = write(
+        f"tenants: [{{id: acme, auth: {{{auth}}}}}, {{id: other, auth: {{}}}}]"
+    )
+    (warning,) = prepare(RunOptions(config=file)).warnings
+    assert warning.startswith("tenant 'other' has no source of tickets")
+
+
 def test_a_plugin_that_authenticates_is_a_source_of_tickets(
     install: Install, write: Callable[[str], Path]
 ) -> None:

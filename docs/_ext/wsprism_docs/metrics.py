@@ -52,6 +52,8 @@ def _families() -> Iterator[Metric]:
     counted.history["o"] = 1
     counted.reloads["o"] = 1
     counted.recordings_stopped["r"] = 1
+    counted.tickets["t", "o"] = 1
+    counted.jwks_fetches["t", "o"] = 1
     readings = metrics.Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,
@@ -59,6 +61,9 @@ def _families() -> Iterator[Metric]:
         unsent=lambda: {("t", "s", "l", "r"): 1},
         spent_limits=lambda: {"t": 1},
         history_waiting=lambda: 0,
+        connect_tickets=lambda: {("t", "o"): 1},
+        connect_tickets_pending=lambda: {"t": 1},
+        revocations=lambda: 1,
         insecure=lambda: {"s": True},
         lag=lambda: ([("+Inf", 1)], 1.0),
         pauses=lambda: {"0": (1, 1.0, 1.0)},

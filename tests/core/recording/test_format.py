@@ -39,7 +39,14 @@ inner = st.one_of(
     st.tuples(st.just(Kind.WRITE), numbers, payloads),
     st.tuples(st.just(Kind.CLOSED), numbers, st.integers(1000, 4999), st.text()),
     st.tuples(st.just(Kind.FULL), numbers, st.integers(0, 2**60), st.booleans()),
-    st.tuples(st.just(Kind.REFRESHED), numbers, st.none() | st.text()),
+    st.tuples(
+        st.just(Kind.REFRESHED),
+        numbers,
+        st.none() | st.text(),
+        st.none() | st.floats(0, 2**40),
+        st.none() | st.lists(st.text()),
+        st.none() | st.text(),
+    ),
     st.just((Kind.DRAIN,)),
 )
 turns = st.lists(

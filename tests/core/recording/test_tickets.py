@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.recorded import Oracle, Slow, recording, records
-from wsprism_core.client import connect
+from support.tokens import SECRET_KEY, letting_in, token
+from wsprism_core.client import ClientError, connect
 from wsprism_core.plugins import PluginSet
 from wsprism_core.protocol.codecs import JSON, MSGPACK
 from wsprism_core.protocol.envelope import decode_json, decode_msgpack
@@ -133,4 +135,46 @@ async def test_a_slow_judge_is_waited_for(tmp_path: Path) -> None:
     kinds = [record[0] for record in records(path)]
     assert kinds.index(Kind.OPEN) < kinds.index(Kind.TEXT)
     result = await again(path)
+    assert result.same, result
+
+
+# ------------------------------------------------------------- what a ticket says
+
+
+async def test_what_a_ticket_says_is_the_same_again(tmp_path: Path) -> None:
+    """Its end, its rooms, and that it is revoked; of the ticket itself nothing."""
+    path = tmp_path / "a.rec"
+    now = int(time.time())
+    issuer = {"algorithms": ["HS256"], "leeway_s": 0, "keys": [{"secret": SECRET_KEY}]}
+    config = letting_in({"default": {"jwt": [issuer]}})
+    ending = token(sub="ann", exp=time.time() + 2, rooms=["a", "b"])
+    longer = token(sub="bob", exp=now + 3600, rooms=["b"], jti="t1")
+    async with recording(path, "chat", config=config) as live:
+        async with (
+            connect(live.ws, ticket=ending) as ann,
+            connect(live.tcp, ticket=token(sub="bob", exp=now + 60)) as bob,
+        ):
+            await ann.join("a")
+            with pytest.raises(ClientError, match="NOT_ALLOWED"):
+                await ann.join("c")
+            await bob.join("a")
+            await bob.request("sys", "refresh", {"ticket": longer})
+            with pytest.raises(ClientError, match="NOT_ALLOWED"):
+                await bob.join("c")
+            async for _ in ann.events():
+                pass
+            assert ann.closed is not None
+            assert ann.closed[0] == 4500
+            live.gateway.revoke("default", ticket_id="t1")
+            async for _ in bob.events():
+                pass
+            assert bob.closed is not None
+            assert bob.closed[0] == 4503
+    assert {Kind.REFRESHED, Kind.REVOKED} <= {Kind(one[0]) for one in records(path)}
+    said = contents(path)
+    for ticket in (ending, longer):
+        assert ticket.rpartition(".")[2].encode() not in said
+    # Where it runs again nobody has the keys.
+    nowhere = letting_in({"default": {}})
+    result = await replay(path, plugins=PluginSet.load(["chat"]), config=nowhere)
     assert result.same, result

@@ -24,6 +24,7 @@ BUILT_IN: Final = (
     "bench",
     "replay",
     "plugins",
+    "token",
 )
 
 _EPILOG: Final = """\b
@@ -37,6 +38,7 @@ More of it:
   wsprism run --config wsprism.yaml
   wsprism config default               a configuration file to begin with
   wsprism plugins                      what is installed, and its commands
+  wsprism token --user ann --config wsprism.yaml
   wsprism bench                        how fast it is here, and how its lanes work
   wsprism run --record friday.rec      write down what comes in and goes out
   wsprism replay friday.rec            run it again, and see whether it is the same

@@ -34,10 +34,21 @@ class Identity:
     Args:
         user: The user's id, unique in its tenant, such as `user:ann`.
         tenant: The tenant that the ticket is good for.
+        expires: When the ticket ceases to be good, in unix seconds; the session is
+            closed then, unless it was refreshed. None is never.
+        rooms: The rooms that clients may ask to join, by name, or by the beginning of
+            it followed by a `*`. None is every room.
+        issued: When the ticket was issued, in unix seconds; None where it does not say.
+        ticket_id: By what the ticket can be revoked, such as the `jti` of a JWT; it is
+            no secret.
     """
 
     user: str
     tenant: str
+    expires: float | None = None
+    rooms: tuple[str, ...] | None = None
+    issued: float | None = None
+    ticket_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
 )
 
+from wsprism_core.auth_config import AuthConfig
 from wsprism_core.protocol.errors import WsPrismError
 
 __all__ = (
@@ -288,6 +289,10 @@ class GatewayConfig(_Section):
             with the plugin that is seen to block it; 0 is never.
         full_gc_interval_ms: How often the garbage collector looks at everything, which
             stops the process for a time that grows with the sessions; 0 is never.
+        max_revocations: Revoked tickets and users that are remembered; over it the
+            operator is told that a new one is not.
+        revocation_ttl_ms: For how long a revocation is remembered, at least; no ticket
+            should be good for longer.
         handshake_limit: How many connections may be tried.
         allowed_origins: Web pages that may connect, as `https://app.example.com`, or
             `https://*.example.com` for every host below it. `null` allows any, and
@@ -326,6 +331,8 @@ class GatewayConfig(_Section):
     deflate: DeflateConfig = DeflateConfig()
     slow_handler_ms: Milliseconds = 250
     full_gc_interval_ms: Milliseconds = 0
+    max_revocations: Positive = 10_000
+    revocation_ttl_ms: Positive = 86_400_000
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
     admin: AdminConfig | None = None
@@ -420,11 +427,13 @@ class TenantConfig(_Section):
         id: 1 to 64 of `A-Z a-z 0-9 _ . -`.
         limits: How much it may have.
         policy: What its clients may do.
+        auth: Which tickets let its clients in.
     """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     limits: TenantLimits = TenantLimits()
     policy: TenantPolicy = TenantPolicy()
+    auth: AuthConfig = AuthConfig()
 
 
 class Config(_Section):

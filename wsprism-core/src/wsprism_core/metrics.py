@@ -53,6 +53,8 @@ class Metrics:
         history: Messages of a durable store, by what became of them (`stored`,
             `failed`, `refused`).
         reloads: Times that the configuration was read again, by what came of it.
+        tickets: Tickets judged, by tenant and outcome.
+        jwks_fetches: Fetches of key sets, by tenant and outcome.
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
     """
@@ -70,6 +72,8 @@ class Metrics:
         self.admin_requests: Counter[int] = Counter()
         self.history: Counter[str] = Counter()
         self.reloads: Counter[str] = Counter()
+        self.tickets: Counter[tuple[str, str]] = Counter()
+        self.jwks_fetches: Counter[tuple[str, str]] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
 
@@ -107,6 +111,9 @@ class Readings:
         insecure: Switches that make the gateway less safe, and whether they are on.
         spent_limits: By tenant, users who left and have not all of their rate limit
             back yet.
+        connect_tickets: What became of one-time tickets, by tenant and outcome.
+        connect_tickets_pending: By tenant, those that wait for their connection.
+        revocations: Revocations that are remembered.
         lag: How many ticks of the event loop were at most so late, by the bound in
             seconds, growing up to the last, `+Inf`; and how late all were together.
         pauses: Per generation of the garbage collector: how many pauses, how long all
@@ -123,6 +130,9 @@ class Readings:
         history_waiting: Callable[[], int],
         insecure: Callable[[], dict[str, bool]],
         spent_limits: Callable[[], dict[str, int]],
+        connect_tickets: Callable[[], Mapping[tuple[str, str], int]],
+        connect_tickets_pending: Callable[[], Mapping[str, int]],
+        revocations: Callable[[], int],
         lag: Callable[[], tuple[list[tuple[str, int]], float]],
         pauses: Callable[[], dict[str, tuple[int, float, float]]],
     ) -> None:
@@ -133,6 +143,9 @@ class Readings:
         self.history_waiting = history_waiting
         self.insecure = insecure
         self.spent_limits = spent_limits
+        self.connect_tickets = connect_tickets
+        self.connect_tickets_pending = connect_tickets_pending
+        self.revocations = revocations
         self.lag = lag
         self.pauses = pauses
 
@@ -203,6 +216,28 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         metrics.handshakes,
     )
     yield counter("closes", "Sessions ended", ["code"], metrics.closes)
+    yield counter("tickets", "Tickets judged", ["tenant", "outcome"], metrics.tickets)
+    yield counter(
+        "jwks_fetches",
+        "Fetches of key sets",
+        ["tenant", "outcome"],
+        metrics.jwks_fetches,
+    )
+    yield counter(
+        "connect_tickets",
+        "One-time tickets",
+        ["tenant", "outcome"],
+        dict(readings.connect_tickets()),
+    )
+    yield gauge(
+        "connect_tickets_pending",
+        "One-time tickets that wait for their connection",
+        ["tenant"],
+        dict(readings.connect_tickets_pending()),
+    )
+    yield gauge(
+        "revocations", "Revocations remembered", [], {"": readings.revocations()}
+    )
     yield counter(
         "plugin_failures",
         "Exceptions of plugins",

@@ -258,10 +258,12 @@ def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator
     if any("authenticate" in info.hooks for info in plugins.loaded):
         return
     for tenant in config.tenants:
-        yield (
-            f"tenant {tenant.id!r} has no source of tickets: every handshake will get"
-            " 401 (load a plugin that authenticates, or try it out with --dev)"
-        )
+        if not tenant.auth.has_source:
+            yield (
+                f"tenant {tenant.id!r} has no source of tickets: every handshake will"
+                " get 401 (give it keys in its auth section, load a plugin that"
+                " authenticates, or try it out with --dev)"
+            )
 
 
 # ------------------------------------------------------------------------- running

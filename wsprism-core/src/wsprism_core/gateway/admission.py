@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from wsprism_core.api import Identity
 from wsprism_core.dispatch import Function
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
 from wsprism_core.gateway.tasks import being_cancelled
+from wsprism_core.gateway.tickets import GOOD, UNKNOWN, TicketRefused, Tickets
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, close_label
 from wsprism_core.policy.limits import EventWindow, HandshakeLimiter
@@ -42,6 +44,7 @@ class Admission:
     Args:
         tenants: The tenants, by id.
         sessions: Who is there.
+        tickets: The tickets that the configuration makes good.
         authenticators: Each plugin's `authenticate`, in order.
         limiter: The handshake limiter, or None.
         clock: Time.
@@ -65,6 +68,7 @@ class Admission:
         *,
         tenants: Mapping[str, Tenant],
         sessions: SessionRegistry,
+        tickets: Tickets,
         authenticators: Mapping[str, Function],
         limiter: HandshakeLimiter | None,
         clock: Clock,
@@ -77,6 +81,7 @@ class Admission:
     ) -> None:
         self._tenants = tenants
         self._sessions = sessions
+        self._tickets = tickets
         self._authenticators = tuple(authenticators.items())
         self.limiter = limiter
         self._clock = clock
@@ -174,15 +179,16 @@ class Admission:
         decided: Callable[[Identity | Refusal], None],
     ) -> None:
         """Find out who the bearer of a ticket is; `decided` is called once."""
+        known = partial(self._decide, tenant, decided)
         if self._development:
             user = development_user(ticket)
             if user is not None:
-                decided(Identity(user, tenant.id))
+                known(Identity(user, tenant.id))
                 return
-        if self._authenticators:
-            self._spawn(self._ask(tenant, ticket, request, decided))
+        if self._tickets.wants_keys(tenant.id, ticket):
+            self._spawn(self._fetch_keys(tenant, ticket, request, known))
         else:
-            decided(_BAD_TICKET)
+            self._identify(tenant, ticket, request, known)
 
     def note_refusal(self, request: ConnectRequest, code: int, reason: str) -> None:
         """Count and log a connection that becomes no session."""
@@ -239,15 +245,69 @@ class Admission:
                 )
         return None
 
+    def _decide(
+        self,
+        tenant: Tenant,
+        decided: Callable[[Identity | Refusal], None],
+        known: Identity | str,
+    ) -> None:
+        """Decide about a ticket.
+
+        Args:
+            tenant: Where the client wants in.
+            decided: Called with what comes of it.
+            known: Who the bearer is, or why the ticket is not good, in a word.
+        """
+        if isinstance(known, Identity):
+            outcome = self._tickets.problem(known) or GOOD
+        else:
+            outcome = known
+        self._tickets.note(tenant.id, outcome)
+        if isinstance(known, Identity) and outcome == GOOD:
+            decided(known)
+        else:
+            decided(_BAD_TICKET)
+
+    def _identify(
+        self,
+        tenant: Tenant,
+        ticket: str,
+        request: ConnectRequest,
+        known: Callable[[Identity | str], None],
+    ) -> None:
+        """Look at the tenant's own tickets, then ask the plugins."""
+        try:
+            identity = self._tickets.identify(tenant.id, ticket)
+        except TicketRefused as refused:
+            known(refused.reason)
+            return
+        if identity is not None:
+            known(identity)
+        elif self._authenticators:
+            self._spawn(self._ask(tenant, ticket, request, known))
+        else:
+            known(UNKNOWN)
+
+    async def _fetch_keys(
+        self,
+        tenant: Tenant,
+        ticket: str,
+        request: ConnectRequest,
+        known: Callable[[Identity | str], None],
+    ) -> None:
+        """Fetch the keys that the ticket may be signed with, then look at it."""
+        await self._tickets.fetch_keys(tenant.id, ticket)
+        self._identify(tenant, ticket, request, known)
+
     async def _ask(
         self,
         tenant: Tenant,
         ticket: str,
         request: ConnectRequest,
-        decided: Callable[[Identity | Refusal], None],
+        known: Callable[[Identity | str], None],
     ) -> None:
         """Ask the plugins in order until one knows the ticket."""
-        verdict: Identity | Refusal = _BAD_TICKET
+        verdict: Identity | str = UNKNOWN
         for plugin, authenticate in self._authenticators:
             try:
                 answer = authenticate(ticket, tenant.id, request)
@@ -255,10 +315,7 @@ class Admission:
                     # A directory that is down must not hold on to those who left.
                     async with asyncio.timeout(self._patience):
                         answer = await answer
-                identity = answer
-                if not isinstance(identity, Identity | None):
-                    # Not what it is: that may hold the ticket.
-                    raise TypeError("it must return an Identity or None")
+                identity = _checked(answer)
             except ProtocolError:
                 break
             except STOPS_THE_PROCESS:
@@ -273,7 +330,26 @@ class Admission:
                 if identity.tenant == tenant.id:
                     verdict = identity
                 break
-        decided(verdict)
+        known(verdict)
+
+
+def _checked(answer: object) -> Identity | None:
+    """Return what a plugin said of a ticket, as it should be.
+
+    Raises:
+        TypeError: It is something else; not what it is, for that may hold the ticket.
+    """
+    if not isinstance(answer, Identity | None):
+        raise TypeError("it must return an Identity or None")
+    if answer is not None:
+        for moment in (answer.expires, answer.issued):
+            if not isinstance(moment, float | int | None):
+                raise TypeError("expires and issued are unix seconds, or None")
+        if not isinstance(answer.rooms, tuple | None):
+            raise TypeError("rooms is a tuple of names and patterns, or None")
+        if not isinstance(answer.ticket_id, str | None):
+            raise TypeError("ticket_id is a string, or None")
+    return answer
 
 
 def _never(token: str, tenant: Tenant, identity: Identity) -> bool:

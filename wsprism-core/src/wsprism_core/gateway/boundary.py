@@ -20,7 +20,7 @@ from wsprism_core.policy.tenant import Tenant
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.port import ConnectRequest, Link, Refusal
 
-__all__ = ("After", "Authenticate", "Boundary", "Connect", "Perform")
+__all__ = ("After", "Authenticate", "Boundary", "Connect", "Cut", "Perform")
 
 #: Makes the core's end of a link.
 Connect: TypeAlias = Callable[[Link, ConnectRequest], Connection]
@@ -32,6 +32,8 @@ Authenticate: TypeAlias = Callable[
 After: TypeAlias = Callable[[float, Callable[[], None]], Timer]
 #: Does what a plugin wants done: actions, service, tenant.
 Perform: TypeAlias = Callable[[Actions, str, str], None]
+#: Ends the sessions whose tickets are revoked: tenant, user, ticket; see `SessionDesk`.
+Cut: TypeAlias = Callable[[str, str | None, str | None], None]
 
 
 class Boundary:
@@ -65,6 +67,10 @@ class Boundary:
 
     def perform(self, inner: Perform) -> Perform:
         """Do what a plugin wants done outside of any message."""
+        return inner
+
+    def cut(self, inner: Cut) -> Cut:
+        """End the sessions whose tickets an operator revokes."""
         return inner
 
     def drain(self, inner: Callable[[], None]) -> Callable[[], None]:

@@ -12,6 +12,7 @@ from wsprism_core.gateway.admission import Admission
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.errors import error_data
+from wsprism_core.gateway.expiry import Expiry
 from wsprism_core.gateway.handlers import HandlerQueues
 from wsprism_core.gateway.heartbeat import Heartbeat
 from wsprism_core.gateway.inbound import InboundTable
@@ -67,6 +68,7 @@ class ConnectionParts:
     clock: Clock
     wheel: Wheel
     heartbeat: Heartbeat
+    expiry: Expiry
     metrics: Metrics
     log: EventLog
     new_trace_id: Callable[[], str]
@@ -94,6 +96,8 @@ class Connection:
         table: What the tenant's clients may send; read only once there is a session.
         tenant: The tenant; read only once there is a session.
         heartbeat: What looks after it; read only once there is a session.
+        identity: What its ticket says; read only once there is a session.
+        expiry: The look at its ticket that comes next.
         beat: The heartbeat that comes next.
         beats: Heartbeats since it began.
         beats_silent: Heartbeats since anything was heard.
@@ -115,7 +119,9 @@ class Connection:
         "beats",
         "beats_silent",
         "beats_unanswered",
+        "expiry",
         "heartbeat",
+        "identity",
         "link",
         "session",
         "table",
@@ -123,6 +129,7 @@ class Connection:
     )
 
     heartbeat: Heartbeat
+    identity: Identity
     table: InboundTable
     tenant: Tenant
     #: What holds the messages that wait for async handlers.
@@ -135,6 +142,7 @@ class Connection:
         self._request = request
         self.link = link
         self.session: Session | None = None
+        self.expiry: Timer | None = None
         self.beat: Timer | None = None
         self.beats = 0
         self.beats_silent = 0
@@ -162,6 +170,7 @@ class Connection:
         if self._auth_timer is not None:
             self._auth_timer.cancel()
         self.tenant = tenant
+        self.identity = identity
         self.table = self._parts.ingress.table(tenant)
         self._bucket = tenant.connection_bucket(identity.user, self._parts.clock.now())
         self.link.limit(tenant.limits.max_frame_bytes)
@@ -169,6 +178,7 @@ class Connection:
         # It keeps the one that it begins with: the client is told how often it pings.
         self.heartbeat = self._parts.heartbeat
         self.heartbeat.watch(self)
+        self._parts.expiry.watch(self)
         self._parts.desk.open(self, identity, resume=self._request.resume, ref=ref)
 
     def _auth_timed_out(self) -> None:
@@ -325,7 +335,7 @@ class Connection:
 
     def _let_go(self) -> None:
         """Put an end to all that is the connection's own."""
-        for timer in (self._auth_timer, self.beat):
+        for timer in (self._auth_timer, self.beat, self.expiry):
             if timer is not None:
                 timer.cancel()
         if self._queues is not None:
@@ -426,7 +436,8 @@ class Connection:
     def refresh(self, ticket: str, ref: int | None) -> None:
         """Take a new ticket for the session that is open.
 
-        The ticket must be good for the same tenant and user.
+        The ticket must be good for the same tenant and user. From then on it counts
+        when it expires, and which rooms it is for.
 
         Raises:
             ProtocolError: The one before is still being judged.
@@ -448,7 +459,9 @@ class Connection:
                 self.refuse(error, lane=0)
                 return
             self.link.limit(self.tenant.limits.max_frame_bytes)
-            self._parts.desk.tell_authed(self, ref=ref)
+            self.identity = identity
+            self._parts.expiry.watch(self)
+            self._parts.desk.renew(self, ref=ref)
 
         self._parts.authenticate(self.tenant, ticket, self._request, judged)
 
@@ -489,6 +502,11 @@ class Connection:
             return
         if self.session is not None:
             self._parts.delivery.send_now(self.session)
+        if not self._closed:
+            self.link.close(code, reason)
+
+    def cut(self, code: int, reason: str) -> None:
+        """Close at once: what waits for the client is not sent."""
         if not self._closed:
             self.link.close(code, reason)
 

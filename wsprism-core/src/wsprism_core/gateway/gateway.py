@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.backplane.port import Backplane
@@ -20,6 +20,7 @@ from wsprism_core.gateway.checks import compile_checks
 from wsprism_core.gateway.connection import ConnectionParts
 from wsprism_core.gateway.drain import Drain
 from wsprism_core.gateway.egress import Egress
+from wsprism_core.gateway.expiry import Expiry
 from wsprism_core.gateway.failures import Failures
 from wsprism_core.gateway.heartbeat import BEATS_PER_INTERVAL, Heartbeat
 from wsprism_core.gateway.hooks import EventHooks
@@ -38,6 +39,7 @@ from wsprism_core.gateway.resume import Resumes
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
+from wsprism_core.gateway.tickets import Tickets
 from wsprism_core.gateway.watchdog import owners_of
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, Readings, render
@@ -57,6 +59,9 @@ from wsprism_core.routes import Route
 from wsprism_core.routing import build_routes
 from wsprism_core.settings.faults import check_sections
 from wsprism_core.transports.port import Host, Transport, TransportTimeouts
+
+if TYPE_CHECKING:
+    from wsprism_core.gateway.jwks import Fetch
 
 __all__ = ("Gateway",)
 
@@ -78,6 +83,8 @@ class Gateway:
         chance: Where epochs, jitter and the plugins' chance come from; a seeded one
             makes runs repeat.
         boundary: What comes in from outside passes it; None lets it through.
+        fetch: What fetches the keys that issuers of JWTs publish; None does it over the
+            network.
 
     Attributes:
         plugins: What it runs.
@@ -91,7 +98,8 @@ class Gateway:
 
     Raises:
         ManifestError: The services clash.
-        ConfigError: A plugin's section is wrong, or belongs to no plugin.
+        ConfigError: A plugin's section is wrong, or belongs to no plugin; or a key for
+            tickets cannot be used.
         PluginError: A plugin's `register_routes` raised, or returned no routes.
         RouteError: Two plugins answer the same path, or a path cannot be had.
     """
@@ -108,6 +116,7 @@ class Gateway:
         chance: random.Random | None = None,
         admin: AdminListener | None = None,
         boundary: Boundary | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         settings = config.gateway
         boundary = boundary or Boundary()
@@ -198,9 +207,11 @@ class Gateway:
             over=self._desk.over,
         )
         egress.end_detached = self._desk.resumes.end
+        self._tickets = Tickets(config, clock, self.metrics, fetch=fetch)
         self._admission = Admission(
             tenants=tenants,
             sessions=self.sessions,
+            tickets=self._tickets,
             authenticators=compile_each(plugins.hook("authenticate")),
             limiter=_limiter(settings, clock, chance),
             clock=clock,
@@ -238,6 +249,7 @@ class Gateway:
             clock=clock,
             wheel=self._wheel,
             heartbeat=_heartbeat(settings, self._wheel, self.delivery),
+            expiry=Expiry(self._wheel, clock),
             metrics=self.metrics,
             log=self._log,
             new_trace_id=trace_ids,
@@ -309,6 +321,7 @@ class Gateway:
         self._reloader = Reloader(
             config,
             TenantApplier(tenants, ingress, self._desk, clock),
+            self._tickets.prepare,
             appliers(
                 LiveParts(
                     admission=self._admission,
@@ -324,6 +337,7 @@ class Gateway:
             ),
         )
         self._begin_drain = boundary.drain(self._drain.begin)
+        self._cut = boundary.cut(self._desk.cut)
         self._started = boundary.started
 
     @property
@@ -351,6 +365,7 @@ class Gateway:
             # Those that had nothing to begin.
             self._begun.update(info.name for info in self.plugins.loaded)
             self._wheel.start()
+            self._tickets.start(self._tasks.spawn)
             self._started()
             for transport in self.transports:
                 await transport.start(self.host)
@@ -381,6 +396,9 @@ class Gateway:
 
         Returns:
             What holds now, and what waits for a restart.
+
+        Raises:
+            ConfigError: A key of its tickets cannot be used; nothing has changed.
         """
         return self._reloader.reload(config)
 
@@ -412,7 +430,64 @@ class Gateway:
                 self._log.error("on_stop_failed", plugin=plugin, exc=error)
         self._begun.clear()
         await self._tasks.cancel()
+        await self._tickets.stop()
         await self._backplane.stop()
+
+    def issue_ticket(
+        self,
+        tenant: str,
+        user: str,
+        *,
+        rooms: Iterable[str] | None = None,
+        expires: float | None = None,
+    ) -> str:
+        """Return a ticket that lets one connection in, once and soon.
+
+        Args:
+            tenant: Where it is good; its `auth.connect_tickets` must be enabled.
+            user: Who its bearer is.
+            rooms: The rooms that the client may ask to join, see `Identity`; None is
+                every room.
+            expires: When its session is closed, in unix seconds; None is never.
+
+        Raises:
+            KeyError: There is no such tenant, or it has no such tickets.
+            ValueError: The user or a room is no name, or the moment is past.
+            ConnectTicketsFull: As many wait as may.
+        """
+        return self._tickets.issue(tenant, user, rooms=rooms, expires=expires)
+
+    def revoke(
+        self, tenant: str, *, user: str | None = None, ticket_id: str | None = None
+    ) -> int:
+        """Let tickets be good no more, and close the sessions that have them.
+
+        They are closed with 4503, and what waits for them is not sent. The tickets are
+        refused for `gateway.revocation_ttl_ms` at least.
+
+        Args:
+            tenant: Whose tickets.
+            user: All that this user was issued until now.
+            ticket_id: The one of this id, such as the `jti` of a JWT.
+
+        Returns:
+            How many sessions were closed.
+
+        Raises:
+            KeyError: There is no such tenant.
+            ValueError: Neither a user nor a ticket is named.
+            RevocationsFull: The sessions are closed, but as many revocations are
+                remembered as may be, and so the tickets are still good.
+        """
+        if tenant not in self._tenants:
+            raise KeyError(tenant)
+        if user is None and ticket_id is None:
+            raise ValueError("name a user, a ticket_id, or both")
+        found = self._desk.with_ticket(tenant, user, ticket_id)
+        self._cut(tenant, user, ticket_id)
+        expiries = [one.identity.expires or 0.0 for one in found]
+        self._tickets.revoke(tenant, user, ticket_id, max(expiries, default=0.0))
+        return len(found)
 
     def api_of(self, plugin: str) -> PluginGateway:
         """Return the gateway as a plugin sees it.
@@ -462,6 +537,9 @@ class Gateway:
             spent_limits=lambda: {
                 tenant.id: tenant.spent_limits for tenant in self._tenants.values()
             },
+            connect_tickets=self._tickets.counts,
+            connect_tickets_pending=self._tickets.pending,
+            revocations=lambda: len(self._tickets.revocations),
             lag=self._monitor.lag_histogram,
             pauses=lambda: {
                 str(one.generation): (one.count, one.total_s, one.max_s)

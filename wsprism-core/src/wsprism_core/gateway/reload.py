@@ -160,6 +160,8 @@ class Reloader:
     Args:
         config: What holds.
         tenants: What changes tenants.
+        tickets: What builds the tickets of another configuration; it returns what puts
+            them in place, which must not fail.
         appliers: What changes keys of `gateway`; a key that none of them has needs a
             restart, and so do the sections of plugins.
 
@@ -168,17 +170,26 @@ class Reloader:
     """
 
     def __init__(
-        self, config: Config, tenants: TenantApplier, appliers: Iterable[Applier]
+        self,
+        config: Config,
+        tenants: TenantApplier,
+        tickets: Callable[[Config, Config], Callable[[], None]],
+        appliers: Iterable[Applier],
     ) -> None:
         self.config = config
         self._tenants = tenants
+        self._tickets = tickets
         self._appliers = tuple(appliers)
 
     def reload(self, new: Config) -> ReloadReport:
-        """Let a configuration hold that was checked."""
+        """Let a configuration hold that was checked.
+
+        Raises:
+            ConfigError: A key of its tickets cannot be used; nothing has changed.
+        """
         old = self.config
         section = old.gateway
-        swaps = [self._tenants.prepare(old, new)]
+        swaps = [self._tickets(old, new), self._tenants.prepare(old, new)]
         for applier in self._appliers:
             values = {key: getattr(new.gateway, key) for key in applier.keys}
             if all(getattr(old.gateway, key) == values[key] for key in applier.keys):

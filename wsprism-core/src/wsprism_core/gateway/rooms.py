@@ -20,6 +20,7 @@ from wsprism_core.gateway.recovery import (
     pulls,
 )
 from wsprism_core.policy.limits import TokenBucket
+from wsprism_core.policy.names import may_enter
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
@@ -100,10 +101,14 @@ class RoomDesk:
             missed: From where it wants to go on; for a member, what it wants again.
 
         Raises:
-            ProtocolError: A plugin or a limit refuses it.
+            ProtocolError: Its ticket, a plugin or a limit refuses it.
         """
         membership = session.memberships.get(name)
         if membership is None or membership.quiet:
+            if not may_enter(session.allowed_rooms, name):
+                raise ProtocolError(
+                    ErrorCode.NOT_ALLOWED, "your ticket is not for this room"
+                )
             self._hooks.check_join(session, name)
             if self._sessions.get(session.id) is not session:
                 # The check has ended the session; a member that is gone never leaves.
@@ -113,6 +118,7 @@ class RoomDesk:
             if session.memberships.get(name) is not membership:
                 # What a plugin wanted done about the join has ended it.
                 raise ProtocolError(ErrorCode.NOT_ALLOWED, "you may not join this room")
+            membership.asked = True
         session.active = membership
         self._tell_joined(membership, ref, missed)
 
@@ -135,6 +141,14 @@ class RoomDesk:
         self._exit(membership)
         if not membership.quiet:
             self._egress.system(session, "left", room=name, ref=ref)
+
+    def leave_forbidden(self, session: Session) -> None:
+        """Leave what the client asked to join and its new ticket is not for."""
+        for name, membership in list(session.memberships.items()):
+            if membership.asked and not may_enter(session.allowed_rooms, name):
+                # A hook of the one before may have ended this one.
+                if session.memberships.get(name) is membership:
+                    self.leave(session, name)
 
     def leave_all(self, session: Session) -> None:
         """Leave every room because the session ends; nothing is told to it."""

@@ -108,6 +108,7 @@ class SessionDesk:
             self._delivery.outbox(identity.tenant),
             opened=self._clock.now(),
         )
+        session.allowed_rooms = identity.rooms
         self._sessions.add(session)
         self._connections[session.id] = connection
         connection.session = session
@@ -115,6 +116,39 @@ class SessionDesk:
         extra = {} if refused is None else {"resumed": False, "reason": str(refused)}
         self.tell_authed(connection, ref=ref, **extra)
         self._hooks.on_open(session)
+
+    def renew(self, connection: Connection, *, ref: int | None) -> None:
+        """Go on with the new ticket of a session, and tell the client."""
+        session = connection.session
+        assert session is not None
+        session.allowed_rooms = connection.identity.rooms
+        self._rooms.leave_forbidden(session)
+        if connection.session is session:
+            self.tell_authed(connection, ref=ref)
+
+    def cut(self, tenant: str, user: str | None, ticket_id: str | None) -> None:
+        """End the sessions of a user, or with a ticket, at once.
+
+        What waits for them is not sent.
+        """
+        for connection in self.with_ticket(tenant, user, ticket_id):
+            connection.cut(CloseCode.NOT_AUTHENTICATED, "the ticket was revoked")
+        if user is not None:
+            self.resumes.end(tenant, user=user)
+
+    def with_ticket(
+        self, tenant: str, user: str | None, ticket_id: str | None
+    ) -> list[Connection]:
+        """Return the connections of a user, and those with a ticket."""
+        return [
+            connection
+            for connection in self._connections.values()
+            if (known := connection.identity).tenant == tenant
+            and (
+                (user is not None and known.user == user)
+                or (ticket_id is not None and known.ticket_id == ticket_id)
+            )
+        ]
 
     def tell_authed(
         self, connection: Connection, *, ref: int | None = None, **extra: Any
@@ -170,6 +204,9 @@ class SessionDesk:
         )
         for room, replay in replays:
             self._delivery.fetch_again(session, room, replay)
+        # Its ticket is another one, and may be for fewer rooms.
+        session.allowed_rooms = connection.identity.rooms
+        self._rooms.leave_forbidden(session)
         self._hooks.on_resume(session)
 
     def kick(self, session: Session, code: int, reason: str) -> None:

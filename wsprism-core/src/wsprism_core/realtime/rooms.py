@@ -27,6 +27,7 @@ class Membership:
         session: The session.
         n: The member number; 0 for a quiet membership.
         quiet: An audience rather than company: no presence, no `sys.joined`.
+        asked: Whether its client asked for it, and not a service.
         newest: The newest numbers of its sender in the room, by what they count; None
             until there is one.
         probed: The room's newest number when its session was pinged last.
@@ -34,13 +35,23 @@ class Membership:
             arrived.
     """
 
-    __slots__ = ("n", "newest", "probed", "proven", "quiet", "room", "session")
+    __slots__ = (
+        "asked",
+        "n",
+        "newest",
+        "probed",
+        "proven",
+        "quiet",
+        "room",
+        "session",
+    )
 
     def __init__(self, room: Room, session: Session, n: int, *, quiet: bool) -> None:
         self.room = room
         self.session = session
         self.n = n
         self.quiet = quiet
+        self.asked = False
         self.newest: dict[Hashable, int] | None = None
         self.probed = self.proven = room.channel.seq
 

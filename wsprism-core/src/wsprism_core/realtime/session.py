@@ -43,6 +43,7 @@ class Session:
     Attributes:
         memberships: By room name, in the order of joining.
         active: The membership that began last, unless it ended.
+        allowed_rooms: The rooms that its client may ask to join; None is every room.
         newest: The newest numbers of its sender outside of any room, by what they
             count; None until there is one.
         resumed: How often it has come back on a new connection.
@@ -52,6 +53,7 @@ class Session:
     __slots__ = (
         "__weakref__",
         "active",
+        "allowed_rooms",
         "id",
         "link",
         "memberships",
@@ -82,6 +84,7 @@ class Session:
         self.outbox = outbox
         self.memberships: dict[str, Membership] = {}
         self.active: Membership | None = None
+        self.allowed_rooms: tuple[str, ...] | None = None
         self.newest: dict[Hashable, int] | None = None
         self.resumed = 0
 

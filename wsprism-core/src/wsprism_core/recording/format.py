@@ -38,7 +38,7 @@ __all__ = (
 
 MAGIC: Final = b"wsprism recording\n"
 #: What this version writes, and the only one that it reads.
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 #: The largest block, compressed or not, in bytes; no claimed size counts beyond it.
 MAX_BLOCK: Final = 64 * 1024 * 1024
 
@@ -63,7 +63,8 @@ class Kind(IntEnum):
     #: It has ended.
     END_OF_TURN = 2
     #: A session: connection, user, tenant, framing, codec, transport, whether it had
-    #: no ticket in the handshake, the `seq` to answer, whether it wanted to resume.
+    #: no ticket in the handshake, the `seq` to answer, whether it wanted to resume,
+    #: when its ticket expires, the rooms that it is for, its id.
     OPEN = 3
     #: A text message came: connection, payload. Likewise the next.
     TEXT = 4
@@ -81,7 +82,8 @@ class Kind(IntEnum):
     RESUME = 11
     #: The link has ended by itself: connection, code, reason.
     CLOSED = 12
-    #: A new ticket was judged: number of the refresh, user or None.
+    #: A new ticket was judged: number of the refresh, user or None, when it expires,
+    #: the rooms that it is for, its id.
     REFRESHED = 13
     #: An async handler has ended: connection, service, outcome.
     RESULT = 14
@@ -89,6 +91,8 @@ class Kind(IntEnum):
     ACTIONS = 15
     #: The gateway began to drain.
     DRAIN = 16
+    #: Tickets were revoked: tenant, user or None, the ticket's id or None.
+    REVOKED = 17
     #: Bytes went out: connection, and the bytes or their place in the block.
     WRITE = 20
     #: The socket was full behind a write: connection, bytes written to it up to then,

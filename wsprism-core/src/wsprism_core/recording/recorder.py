@@ -27,6 +27,7 @@ from wsprism_core.gateway.boundary import (
     Authenticate,
     Boundary,
     Connect,
+    Cut,
     Perform,
 )
 from wsprism_core.gateway.connection import Connection, ConnectionParts
@@ -187,10 +188,12 @@ class Recorder(Boundary):
             number = self._refreshes
 
             def noted(identity: Identity | Refusal) -> None:
-                user = identity.user if isinstance(identity, Identity) else None
+                said: tuple[object, ...] = (None,) * 4
+                if isinstance(identity, Identity):
+                    said = identity.user, *_limits_of(identity)
                 inside = self.clock.enter()
                 try:
-                    self.note((Kind.REFRESHED, number, user))
+                    self.note((Kind.REFRESHED, number, *said))
                     decided(identity)
                 finally:
                     self.clock.leave(inside)
@@ -211,6 +214,19 @@ class Recorder(Boundary):
             try:
                 self.note((Kind.ACTIONS, svc, tenant, pack_outcome(actions)))
                 inner(actions, svc, tenant)
+            finally:
+                self.clock.leave(inside)
+
+        return recorded
+
+    def cut(self, inner: Cut) -> Cut:
+        """Note that tickets are revoked."""
+
+        def recorded(tenant: str, user: str | None, ticket_id: str | None) -> None:
+            inside = self.clock.enter()
+            try:
+                self.note((Kind.REVOKED, tenant, user, ticket_id))
+                inner(tenant, user, ticket_id)
             finally:
                 self.clock.leave(inside)
 
@@ -329,6 +345,11 @@ class Recorder(Boundary):
         self._packer.take()
         self._metrics.recordings_stopped[reason] += 1
         self._log.error("recording_stopped", reason=reason, text=text)
+
+
+def _limits_of(identity: Identity) -> tuple[object, ...]:
+    """Return what a ticket says that counts for its session, but for the user."""
+    return identity.expires, identity.rooms, identity.ticket_id
 
 
 def digest_of(config: Config) -> str:
@@ -556,6 +577,7 @@ class RecordedConnection(Connection):
                 self._auth_timer is not None,
                 ref,
                 self._request.resume is not None,
+                *_limits_of(identity),
             )
             super().begin(tenant, identity, ref=ref)
         finally:

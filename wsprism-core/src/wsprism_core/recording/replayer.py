@@ -21,9 +21,16 @@ from typing import Any, Final, cast
 from wsprism_core.actions import Actions, Push, PushFrame
 from wsprism_core.api import Identity
 from wsprism_core.api import Session as PluginSession
+from wsprism_core.auth_config import AuthConfig
 from wsprism_core.config import Config, out_of_the_box
 from wsprism_core.gateway import Gateway
-from wsprism_core.gateway.boundary import Authenticate, Boundary, Connect, Perform
+from wsprism_core.gateway.boundary import (
+    Authenticate,
+    Boundary,
+    Connect,
+    Cut,
+    Perform,
+)
 from wsprism_core.gateway.connection import Connection, ConnectionParts
 from wsprism_core.gateway.handlers import Finish, HandlerQueues, Job
 from wsprism_core.logs import EventLog
@@ -249,7 +256,7 @@ class _Player:
         self._wires = _wires(config)
         self._boundary = boundary = ReplayBoundary(self.clock)
         self.gateway = Gateway(
-            config,
+            _without_tickets(config),
             plugins,
             self.clock,
             chance=CoreChance(self.clock, Random(header.seed)),
@@ -279,6 +286,7 @@ class _Player:
             Kind.REFRESHED: boundary.refreshed,
             Kind.ACTIONS: boundary.act,
             Kind.DRAIN: boundary.begin_drain,
+            Kind.REVOKED: boundary.cut_sessions,
         }
 
     async def start(self) -> None:
@@ -381,6 +389,9 @@ class _Player:
         is_in_band: bool,
         ref: int | None,
         resumes: bool,
+        expires: float | None,
+        rooms: Sequence[str] | None,
+        ticket_id: str | None,
     ) -> None:
         wire = self._wires.get((framing, codec))
         if wire is None:
@@ -397,7 +408,7 @@ class _Player:
         self._connections[number] = connection
         if is_in_band:
             link.receiver = connection
-        identity = Identity(user, tenant)
+        identity = _identity(user, tenant, expires, rooms, ticket_id)
         connection.begin(self._boundary.tenants[tenant], identity, ref=ref)
         link.attach(connection)
 
@@ -498,6 +509,7 @@ class ReplayBoundary(Boundary):
         pulled: By source, what it gives in this turn.
         is_waiting: Whether async handlers are to begin.
         begin_drain: Begins to empty the gateway.
+        cut_sessions: Ends the sessions whose tickets are revoked.
     """
 
     spawns = False
@@ -506,6 +518,7 @@ class ReplayBoundary(Boundary):
     parts: ConnectionParts
     tenants: Mapping[str, Tenant]
     begin_drain: Callable[[], None]
+    cut_sessions: Cut
 
     def __init__(self, clock: TurnClock) -> None:
         self.clock = clock
@@ -536,7 +549,14 @@ class ReplayBoundary(Boundary):
 
         return wait
 
-    def refreshed(self, refresh: int, user: str | None) -> None:
+    def refreshed(
+        self,
+        refresh: int,
+        user: str | None,
+        expires: float | None,
+        rooms: Sequence[str] | None,
+        ticket_id: str | None,
+    ) -> None:
         """Give the answer of then."""
         tenant, decided = self._judging.pop(placeholder(refresh), (None, None))
         if tenant is None or decided is None:
@@ -544,7 +564,7 @@ class ReplayBoundary(Boundary):
         if user is None:
             decided(Refusal(401, CloseCode.NOT_AUTHENTICATED, "as recorded"))
         else:
-            decided(Identity(user, tenant.id))
+            decided(_identity(user, tenant.id, expires, rooms, ticket_id))
 
     def perform(self, inner: Perform) -> Perform:
         """Do what the core asks for; what came from outside is in the recording."""
@@ -566,6 +586,11 @@ class ReplayBoundary(Boundary):
     def source(self, number: int) -> ReplayedSource:
         """Return what stands for a source from outside."""
         return ReplayedSource(self, number)
+
+    def cut(self, inner: Cut) -> Cut:
+        """Keep what ends the sessions whose tickets are revoked."""
+        self.cut_sessions = inner
+        return inner
 
     def drain(self, inner: Callable[[], None]) -> Callable[[], None]:
         """Keep what begins the draining."""
@@ -788,6 +813,25 @@ class ReplayedLink:
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.closed(code, reason)
+
+
+def _without_tickets(config: Config) -> Config:
+    """Return a configuration that needs no keys: every ticket was judged then."""
+    tenants = [
+        tenant.model_copy(update={"auth": AuthConfig()}) for tenant in config.tenants
+    ]
+    return config.model_copy(update={"tenants": tenants})
+
+
+def _identity(
+    user: str,
+    tenant: str,
+    expires: float | None,
+    rooms: Sequence[str] | None,
+    ticket_id: str | None,
+) -> Identity:
+    allowed = None if rooms is None else tuple(rooms)
+    return Identity(user, tenant, expires, allowed, ticket_id=ticket_id)
 
 
 def _finished_already(actions: Actions, failure: BaseException | None) -> None:

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from wsprism_core.policy.names import is_room_pattern, is_user, may_enter
+
+
+@pytest.mark.parametrize("text", ["a", "user:ann", "Ann Lee", "x" * 128, "ä"])
+def test_users(text: str) -> None:
+    assert is_user(text)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 129, "a\nb", "a\x00", "\ud800", 7, None])
+def test_what_is_no_user(text: object) -> None:
+    assert not is_user(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["lobby", "team-*", "*", "x" * 128, "x" * 127 + "*", "a.b:c@d_e"]
+)
+def test_rooms_and_patterns(text: str) -> None:
+    assert is_room_pattern(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a b", "*x", "a*b", "**", "lobby\n", "x" * 129, "x" * 128 + "*", "ä", 7, None],
+)
+def test_what_is_neither(text: object) -> None:
+    assert not is_room_pattern(text)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "room", "may"),
+    [
+        (None, "anything", True),
+        ((), "lobby", False),
+        (("lobby",), "lobby", True),
+        (("lobby",), "lobby2", False),
+        (("team-*",), "team-1", True),
+        (("team-*",), "team-", True),
+        (("team-*",), "team", False),
+        (("a", "b*"), "bee", True),
+        (("*",), "anything", True),
+    ],
+)
+def test_who_may_enter(patterns: tuple[str, ...] | None, room: str, may: bool) -> None:
+    assert may_enter(patterns, room) is may
