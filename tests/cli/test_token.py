@@ -54,7 +54,7 @@ tenants:
 
 def test_a_token_of_the_file_is_good_in_its_tenant(config: Path) -> None:
     clock = VirtualClock(wall_ms=time.time_ns() // 1_000_000)
-    tickets = Tickets(load_config(config), clock, Metrics())
+    tickets = Tickets(load_config(config, environ={}), clock, Metrics())
     rooms = ("--rooms", "lobby,team-*")
     for tenant, other in (("acme", "other"), ("other", "acme")):
         where = ("--config", config, "--tenant", tenant)

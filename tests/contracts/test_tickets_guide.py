@@ -45,7 +45,7 @@ async def test_two_tenants_let_their_own_clients_in(
         "acme": minted.stdout.strip(),
         "globex": scope["ticket_for"]("ann", private_pem_of(ed_key())),
     }
-    config = load_config(folder / "wsprism.yaml")
+    config = load_config(folder / "wsprism.yaml", environ={})
     clock = VirtualClock(wall_ms=time.time_ns() // 1_000_000)
     async with gateway("chat", config=config, clock=clock) as gw:
         for tenant, ticket in tickets.items():
@@ -69,4 +69,4 @@ def test_the_other_sections_are_read(tmp_path: Path, number: int) -> None:
         section = f"    auth:\n{section}"
     path = tmp_path / "wsprism.yaml"
     path.write_text(f"version: 1\ntenants:\n  - id: acme\n{section}", encoding="utf-8")
-    assert load_config(path).tenants[0].auth.has_source
+    assert load_config(path, environ={}).tenants[0].auth.has_source

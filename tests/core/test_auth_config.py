@@ -16,7 +16,7 @@ def auth(tmp_path: Path, section: str) -> AuthConfig:
     path = tmp_path / "wsprism.yaml"
     text = f"version: 1\ntenants:\n  - id: acme\n    auth: {section}\n"
     path.write_text(text, encoding="utf-8")
-    return load_config(path).tenants[0].auth
+    return load_config(path, environ={}).tenants[0].auth
 
 
 def problem(tmp_path: Path, section: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -127,7 +128,7 @@ def _from_config(path: Path, tenant: str | None) -> _Signing:
     from wsprism_core.settings.file import load_config
 
     try:
-        found = _tenant(load_config(path).tenants, tenant)
+        found = _tenant(load_config(path, environ=os.environ).tenants, tenant)
         for issuer in found.auth.jwt:
             algorithms = [name for name in issuer.algorithms if name.startswith("HS")]
             for key in issuer.keys:
