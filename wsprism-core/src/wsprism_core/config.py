@@ -336,7 +336,11 @@ def _names_beside(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[st
     for part in loc[:-1]:
         if isinstance(part, int):
             continue
-        here = here.model_fields[part].annotation
+        field = here.model_fields.get(part)
+        if field is None:
+            # The key of a mapping such as `lanes`, whose values it has come to already.
+            continue
+        here = field.annotation
         for inner in getattr(here, "__args__", ()):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 here = inner
