@@ -9,13 +9,18 @@ from typing import Any, Final
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 
 from support.command_line import environment, wsprism
 from support.gateway_process import Gateways
 from support.listener import Listener
 from support.naughty import NAUGHTY
-from support.oracle import Row
+from support.oracle import FULL, Row
 from support.services import ANYWHERE, LAB, RELAY, Lab
 from wsprism_core import HotFrame, Kick
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
@@ -255,14 +260,17 @@ class Tenants(RuleBasedStateMachine):
         self.act(MINE, lambda world: world.harness.advance(seconds))
 
 
-TestA7 = Tenants.TestCase
 # Each step is a turn of two gateways: to shrink a failure would take too long.
-TestA7.settings = settings(
-    max_examples=30,
+QUICK = settings(
+    max_examples=100 if FULL else 12,
     stateful_step_count=50,
     deadline=None,
     phases=(Phase.reuse, Phase.generate),
 )
+
+
+def test_a7_a_tenant_sees_nothing_of_another() -> None:
+    run_state_machine_as_test(Tenants, settings=QUICK)
 
 
 # ------------------------------------------------------------------------------- A8
