@@ -95,7 +95,7 @@ def test_every_fault_is_told_at_once_with_its_path_and_the_nearest_name(
         """
 version: 1
 gatway: {}
-gateway: {ping_intervall_ms: 1, idle_timeout_ms: "soon"}
+gateway: {ping_intervall_ms: 1, idle_timeout_ms: "soon", lanes: {bulk: {max_byte: 1}}}
 tenants:
   - id: acme
     policy: {rate_limit_rsp: 3, hot_allowlist: ["one:two"]}
@@ -111,9 +111,11 @@ tenants:
         "tenants[0].policy.rate_limit_rsp: unknown key; did you mean 'rate_limit_rps'?"
         in text
     )
+    lane = "gateway.lanes.bulk.max_byte: unknown key; did you mean 'max_bytes'?"
+    assert lane in text
     assert "gateway.idle_timeout_ms: Input should be a valid integer" in text
     assert "tenants[0].policy.hot_allowlist[0]: String should match pattern" in text
-    assert len(found) == 5
+    assert len(found) == 6
 
 
 @pytest.mark.parametrize(

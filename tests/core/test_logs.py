@@ -72,6 +72,18 @@ def test_an_error_is_one_line_and_a_traceback_only_for_those_who_debug(
     assert "traceback" in capsys.readouterr().err
 
 
+def test_an_error_that_has_no_text_is_logged_by_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    configure("debug")
+    EventLog("x").error("failed", exc=Broken())
+    assert 'error="Broken: no text"' in capsys.readouterr().err
+
+
 def test_configuring_twice_does_not_log_twice(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -25,6 +25,7 @@ __all__ = (
     "BURST",
     "PATIENT",
     "RATE",
+    "TICKET",
     "Echoes",
     "GatewayProcess",
     "Gateways",
@@ -223,7 +224,7 @@ class GatewayProcess:
             port or self.port, *extra, target=self.target(user, tenant), tls=None
         )
         authed = await peer.frame()
-        assert b'"authed"' in authed.payload, authed
+        assert b"authed" in authed.payload, authed
         return peer
 
     # ------------------------------------------------------------ what is seen

@@ -185,7 +185,8 @@ class Row:
                     ends[str(entry["code"])] += 1
                     # A peer that leaves need not say why.
                     assert entry["reason"] or entry["code"] == 1000, entry
-                case "refused" | "ended_early":
+                # Of a session it is a message that is refused, said at level DEBUG.
+                case "refused" | "ended_early" if "sid" not in entry:
                     refusals[str(entry["code"])] += 1
                     assert entry["reason"], entry
             if entry["level"] in ("warning", "error"):

@@ -6,6 +6,7 @@ They are installed like any other, so that the gateway does not know it is teste
 from __future__ import annotations
 
 import asyncio
+import builtins
 import gc
 import json
 import os
@@ -38,15 +39,54 @@ from wsprism_core.routes import Route
 from wsprism_core.transports.port import HttpRequest, HttpResponse
 from wsprism_core.transports.stream import StreamConnection
 
-__all__ = ("PROBE", "RELAY", "Hang", "Probe", "install_plugins")
+__all__ = ("FAILURES", "PROBE", "RELAY", "Hang", "Probe", "failure", "install_plugins")
 
 #: The probe's service id, and its opcode.
 PROBE: Final = 210
 RELAY: Final = 1
 
 _LANES: Final = ("realtime", "market", "interactive", "bulk")
+#: Everything that Python itself raises, but for what ends the process.
+FAILURES: Final = tuple(
+    name
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type)
+    and issubclass(kind, BaseException)
+    and not issubclass(kind, KeyboardInterrupt | SystemExit)
+)
 #: What must be gone once its client is.
 _TRACES: Final = (StreamConnection, realtime.Session)
+
+
+class Textless(Exception):
+    """Raises when somebody asks for its text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """Refuses to have its attributes set."""
+
+
+def failure(name: str) -> BaseException:
+    """Return an exception by its name: Python's, asyncio's, or an odd one."""
+    match name:
+        case "Textless":
+            return Textless()
+        case "Frozen":
+            return Frozen()
+        case "CancelledError":
+            return asyncio.CancelledError()
+    kind: type[BaseException] = getattr(builtins, name)
+    if issubclass(kind, BaseExceptionGroup):
+        return kind("several", [ValueError()])
+    if issubclass(kind, UnicodeTranslateError):
+        return kind("a", 0, 1, "bad")
+    if issubclass(kind, UnicodeError) and kind is not UnicodeError:
+        return kind("utf-8", "a" if kind is UnicodeEncodeError else b"a", 0, 1, "bad")
+    return kind()
 
 
 @dataclass
@@ -99,6 +139,7 @@ class Probe:
                 Inbound(name="flood", schema=Flood),
                 Inbound(name="ticks", schema=Ticks),
                 Inbound(name="block", schema=Block),
+                Inbound(name="fail"),
             ),
             outbound=(
                 Outbound(name="echoed"),
@@ -143,6 +184,8 @@ class Probe:
             case "block":
                 time.sleep(data.ms / 1000)
                 return Reply("echoed")
+            case "fail":
+                raise failure(data)
         return Reply("echoed", data)
 
     @hookimpl
@@ -193,7 +236,7 @@ class Probe:
 
 
 class Hang:
-    """A service whose handler never ends."""
+    """A service whose handler never ends, or ends by what its message names."""
 
     wsprism_api = 1
 
@@ -202,8 +245,11 @@ class Hang:
         return Service(name="hang", inbound=(Inbound(name="on"),))
 
     @hookimpl
-    async def on_message(self) -> None:
-        await asyncio.Event().wait()
+    async def on_message(self, message: Envelope) -> None:
+        if message.data is None:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        raise failure(message.data)
 
 
 def install_plugins(folder: Path) -> None:

@@ -52,7 +52,7 @@ async def test_the_first_message_says_who_one_is_here(
             "data": {
                 "tenant": "default",
                 "user": "user:ann",
-                "sid": "1",
+                "sid": "default-1",
                 "ping_ms": 20_000,
                 "limits": {"max_frame_bytes": 65_536},
                 "services": {"lab": LAB},

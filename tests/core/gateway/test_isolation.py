@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -29,6 +30,16 @@ from wsprism_core import (
     hookimpl,
 )
 from wsprism_core.testing import GatewayHarness
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    n: int
 
 
 class Faulty:
@@ -98,7 +109,11 @@ async def test_a_plugin_that_fails_everywhere_changes_nothing_for_others(
         GeneratorExit(),
         MemoryError(),
         AssertionError(),
+        Unprintable(),
+        Frozen(1),
+        BaseExceptionGroup("several", [GeneratorExit()]),
     ],
+    ids=lambda error: type(error).__name__,
 )
 async def test_a_handler_that_raises_fails_its_own_message_only(
     gateway: type[GatewayHarness], error: BaseException

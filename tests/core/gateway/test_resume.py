@@ -171,7 +171,7 @@ async def test_who_comes_back_before_it_is_missed_takes_over(
         assert len(gw.gateway.sessions) == 1
         assert (await again.expect_push("chat.msg"))["seq"] == 1
         await again.request("chat", "send", {"msg": "hi"}, room="r1")
-        assert door.seen == [("open", "1"), ("resume", "1")]
+        assert door.seen == [("open", told["sid"]), ("resume", told["sid"])]
         await gw.advance(60)
         assert len(gw.gateway.sessions) == 1
 

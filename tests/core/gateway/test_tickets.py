@@ -183,7 +183,7 @@ async def test_a_new_ticket_on_a_live_connection(gateway: type[GatewayHarness]) 
     async with gateway() as gw, gw.connect(user="ann") as ann:
         ref = await ann.send("sys", "refresh", {"ticket": "dev:ann"}, ack=True)
         answer = await ann.expect_reply(ref)
-        assert (answer["type"], answer["data"]["sid"]) == ("authed", "1")
+        assert (answer["type"], answer["data"]["sid"]) == ("authed", "default-1")
         for data, code in (
             ({"ticket": "dev:bob"}, "AUTH_FAILED"),
             ({"ticket": "bad"}, "AUTH_FAILED"),

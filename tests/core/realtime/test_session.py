@@ -5,17 +5,24 @@ from wsprism_core.realtime.session import Session, SessionRegistry
 
 
 def a_session(registry: SessionRegistry, user: str, tenant: str = "acme") -> Session:
-    session = Session(registry.new_id(), user, tenant, Pipe(), outbox())
+    session = Session(registry.new_id(tenant), user, tenant, Pipe(), outbox())
     registry.add(session)
     return session
 
 
 def test_ids_are_hexadecimal_and_never_given_twice() -> None:
     registry = SessionRegistry()
-    ids = [registry.new_id() for _ in range(32)]
-    assert ids[0] == "1"
-    assert ids[30] == "1f"
+    ids = [registry.new_id("acme") for _ in range(32)]
+    assert ids[0] == "acme-1"
+    assert ids[30] == "acme-1f"
     assert len(set(ids)) == 32
+
+
+def test_from_its_ids_a_tenant_cannot_tell_how_many_sessions_others_have() -> None:
+    registry = SessionRegistry()
+    for _ in range(32):
+        registry.new_id("other")
+    assert registry.new_id("acme") == "acme-1"
 
 
 def test_a_users_sessions_are_found_oldest_first() -> None:

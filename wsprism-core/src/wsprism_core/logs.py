@@ -43,8 +43,7 @@ class EventLog:
     ) -> None:
         """Log what is broken; `exc` adds its traceback at level DEBUG only."""
         if exc is not None:
-            # It may hold what a client sent, and that has no bound.
-            fields["error"] = f"{type(exc).__name__}: {exc}"[:MAX_ERROR_CHARS]
+            fields["error"] = _described(exc)
         self._log(logging.ERROR, event, fields)
         if exc is not None and self._logger.isEnabledFor(logging.DEBUG):
             self._logger.debug("traceback", exc_info=exc, extra={"fields": {}})
@@ -108,6 +107,16 @@ def configure(level: str = "info", *, as_json: bool = False) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     root.propagate = False
+
+
+def _described(exc: BaseException) -> str:
+    """Return an exception's name and text, cut: it may hold what a client sent."""
+    name = type(exc).__name__
+    try:
+        return f"{name}: {exc}"[:MAX_ERROR_CHARS]
+    except Exception:
+        # A plugin's exception whose own text cannot be had.
+        return f"{name}: no text"
 
 
 def _plain(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import yaml
@@ -52,12 +52,15 @@ def parse(text: str) -> Document:
     """Read a YAML document.
 
     Raises:
-        YamlError: It is no YAML, or a key stands twice in one mapping.
+        YamlError: It is no YAML, a key stands twice in one mapping, or a value is none
+            of its kind.
     """
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
         value = None if root is None else loader.construct_document(root)
+    except RecursionError:
+        raise YamlError("nested too deep") from None
     finally:
         loader.dispose()
     return Document(value, root)
@@ -66,6 +69,18 @@ def parse(text: str) -> Document:
 class _Loader(yaml.SafeLoader):
     """A safe loader for which a key that stands twice is a fault."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return what a node stands for; what it cannot stand for is a fault."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            # A month 13, or `!!int` before a word: PyYAML lets these through.
+            kind = node.tag.rpartition(":")[2]
+            text = f"cannot be read as {kind}"
+            raise yaml.constructor.ConstructorError(
+                None, None, text, node.start_mark
+            ) from error
+
 
 def _mapping_without_duplicates(
     loader: _Loader, node: yaml.MappingNode
@@ -73,7 +88,8 @@ def _mapping_without_duplicates(
     seen = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node)
-        if isinstance(key, list | dict):
+        if not isinstance(key, Hashable):
+            # PyYAML's own fault.
             continue
         if key in seen:
             raise yaml.constructor.ConstructorError(

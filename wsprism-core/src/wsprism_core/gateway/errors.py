@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, Final
 
 from wsprism_core.protocol.errors import ProtocolError
@@ -17,6 +18,7 @@ def error_data(error: ProtocolError) -> dict[str, Any]:
     # A plugin may have put anything there, and an error must always get through.
     msg = str(error.msg)[:MAX_MSG_CHARS].encode("utf-8", "replace").decode()
     data: dict[str, Any] = {"code": str(error.code), "msg": msg}
-    if isinstance(error.retry_after_ms, int | float):
-        data["retry_after_ms"] = round(error.retry_after_ms)
+    wait = error.retry_after_ms
+    if isinstance(wait, int | float) and isfinite(wait):
+        data["retry_after_ms"] = round(wait)
     return data

@@ -46,7 +46,8 @@ class Failures:
         else:
             self._log.error("plugin_failed", plugin=plugin, hook=hook, exc=error)
         # A frame that keeps it is held by it: without the collector neither would go.
-        error.__traceback__ = None
+        # By its method, for an exception that is a frozen dataclass refuses the rest.
+        error.with_traceback(None)
 
     def guard(
         self, plugin: str, hook: str, function: Callable[P, T]

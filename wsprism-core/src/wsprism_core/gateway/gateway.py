@@ -550,15 +550,13 @@ class Gateway:
 
 
 class _TraceIds:
-    """Ids that no other gateway gives: a random start, then counting."""
+    """Ids that no other gateway gives, and that tell nobody how many there are."""
 
     def __init__(self, chance: random.Random) -> None:
-        self._node = f"{chance.getrandbits(32):08x}"
-        self._count = 0
+        self._chance = random.Random(chance.getrandbits(128))
 
     def __call__(self) -> str:
-        self._count += 1
-        return f"{self._node}-{self._count:x}"
+        return f"{self._chance.getrandbits(64):016x}"
 
 
 def _randoms(chance: random.Random) -> Callable[[str], random.Random]:

@@ -130,7 +130,7 @@ class Resumes:
         expected = self._digest(tenant, user, about)
         if not hmac.compare_digest(digest.encode(), expected.encode()):
             return NotResumed.UNKNOWN
-        id, _, resumed = about.partition(".")
+        id, _, resumed = about.rpartition(".")
         found = self._detached.get(id)
         session = self._sessions.get(id) if found is None else found.session
         if session is None:

@@ -101,7 +101,7 @@ class SessionDesk:
         tenant = connection.tenant
         self._make_room_for(tenant.max_sessions_per_user, identity)
         session = Session(
-            self._sessions.new_id(),
+            self._sessions.new_id(identity.tenant),
             identity.user,
             identity.tenant,
             connection.link,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -134,7 +135,7 @@ class SessionRegistry:
         self._by_id: dict[str, Session] = {}
         self._by_user: dict[tuple[str, str], dict[str, Session]] = {}
         self._per_tenant: dict[str, int] = {}
-        self._issued = 0
+        self._issued: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -142,10 +143,14 @@ class SessionRegistry:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._by_id.values()))
 
-    def new_id(self) -> str:
-        """Return an id that no session of this gateway has had."""
-        self._issued += 1
-        return f"{self._issued:x}"
+    def new_id(self, tenant: str) -> str:
+        """Return an id that no session of this gateway has had.
+
+        Each tenant's are counted by themselves: from a number that all had in common,
+        a client could tell how many connections the others have.
+        """
+        self._issued[tenant] += 1
+        return f"{tenant}-{self._issued[tenant]:x}"
 
     def add(self, session: Session) -> None:
         """Register a session under its id and user."""
