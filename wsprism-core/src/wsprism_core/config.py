@@ -21,6 +21,8 @@ from pydantic import (
     field_validator,
 )
 
+from wsprism_core.policy.origins import check_origin_pattern
+from wsprism_core.policy.proxies import parse_network
 from wsprism_core.protocol.errors import WsPrismError
 
 __all__ = (
@@ -170,6 +172,8 @@ class GatewayConfig(_Section):
     max_fragments: Positive = 4_096
     control_frames_per_second: Positive = 100
     max_unfinished_bytes: Positive = 64 * 1024 * 1024
+    max_handshakes: Unlimited = 8_192
+    max_handshakes_per_ip: Unlimited = 2_048
     presence_batch_ms: Milliseconds = 100
     presence_max_members: Annotated[int, Field(ge=0)] = 100
     max_strikes: Positive = 10
@@ -186,14 +190,29 @@ class GatewayConfig(_Section):
     full_gc_interval_ms: Milliseconds = 0
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
+    trusted_proxies: tuple[str, ...] = ()
     admin: AdminConfig | None = None
 
     _has_a_port = field_validator("listen")(_with_port)
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for origin in value or ():
+            check_origin_pattern(origin)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            parse_network(network)
+        return value
 
 
 class TenantLimits(_Section):

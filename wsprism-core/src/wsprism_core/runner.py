@@ -30,11 +30,13 @@ from wsprism_core.logs import EventLog
 from wsprism_core.options import RunOptions
 from wsprism_core.plugins import PluginSet
 from wsprism_core.policy.origins import is_loopback
+from wsprism_core.policy.proxies import TrustedProxies
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.signals import StopSignals, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.deflate import Deflate
+from wsprism_core.transports.half_open import HalfOpen
 from wsprism_core.transports.plain import HttpTransport
 from wsprism_core.transports.port import Host, Transport
 from wsprism_core.transports.tcp import TcpTransport
@@ -341,16 +343,25 @@ def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
     )
     # One account for the whole process, whatever the connections came by.
     unfinished = UnfinishedBytes(settings.max_unfinished_bytes)
+    half_open = HalfOpen(settings.max_handshakes, settings.max_handshakes_per_ip)
     websocket = WebSocketTransport(
         host,
         prepared.port,
         bounds=bounds,
         unfinished=unfinished,
+        proxies=TrustedProxies(settings.trusted_proxies),
+        half_open=half_open,
         deflate=_deflate(settings.deflate),
     )
     transports: list[Transport] = [_Listener(websocket, host, prepared.port, "--port")]
     if options.tcp_port is not None:
-        tcp = TcpTransport(host, options.tcp_port, bounds=bounds, unfinished=unfinished)
+        tcp = TcpTransport(
+            host,
+            options.tcp_port,
+            bounds=bounds,
+            unfinished=unfinished,
+            half_open=half_open,
+        )
         transports.append(_Listener(tcp, host, options.tcp_port, "--tcp-port"))
     register = compile_each(prepared.plugins.hook("register_transports"))
     for plugin, register_transports in register.items():
