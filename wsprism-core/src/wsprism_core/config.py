@@ -10,7 +10,7 @@ import difflib
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -41,6 +41,7 @@ __all__ = (
     "TenantConfig",
     "TenantLimits",
     "TenantPolicy",
+    "TlsConfig",
     "describe",
     "load_config",
     "out_of_the_box",
@@ -156,10 +157,19 @@ class AdminConfig(_Section):
         return value
 
 
+class TlsConfig(_Section):
+    """The certificate that clients are shown, as files in PEM."""
+
+    certificate: str
+    key: str
+    minimum: Literal["1.2", "1.3"] = "1.2"
+
+
 class GatewayConfig(_Section):
     """What holds for the whole gateway; times in milliseconds."""
 
     listen: str = "0.0.0.0:8080"
+    tls: TlsConfig | None = None
     ping_interval_ms: Milliseconds = 20_000
     pong_timeout_ms: Positive = 10_000
     idle_timeout_ms: Milliseconds = 60_000

@@ -52,6 +52,9 @@ class Metrics:
         admin_requests: Requests to the admin listener, by status.
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
+        tls_expires_at: When the certificate expires, in seconds since 1970; None
+            without TLS.
+        tls_reloads: Certificates read again while the gateway ran, by outcome.
     """
 
     def __init__(self) -> None:
@@ -67,6 +70,8 @@ class Metrics:
         self.admin_requests: Counter[int] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
+        self.tls_expires_at: float | None = None
+        self.tls_reloads: Counter[str] = Counter()
 
     def messages_of(self, tenant: str, svc: str, form: str) -> Tally:
         """Return where messages of one service are counted.
@@ -225,6 +230,19 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         ["reason"],
         metrics.recordings_stopped,
     )
+    yield counter(
+        "tls_reloads",
+        "Certificates read again",
+        ["outcome"],
+        metrics.tls_reloads,
+    )
+    if metrics.tls_expires_at is not None:
+        yield gauge(
+            "tls_certificate_expires_seconds",
+            "When the certificate expires, since 1970",
+            [],
+            {"": metrics.tls_expires_at},
+        )
     lanes = readings.lanes()
     for place, (name, help) in enumerate(
         (

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from wsprism_core import logs
+from wsprism_core.certificates import CertificateError, CertificateWatch
 from wsprism_core.clock import LoopClock
 from wsprism_core.collector import Collector
 from wsprism_core.config import (
@@ -39,6 +41,7 @@ from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.half_open import HalfOpen
 from wsprism_core.transports.plain import HttpTransport
 from wsprism_core.transports.port import Host, Transport
+from wsprism_core.transports.stream import StreamTransport
 from wsprism_core.transports.tcp import TcpTransport
 from wsprism_core.transports.websocket import WebSocketTransport
 
@@ -269,6 +272,7 @@ def _closed(config: Config, plugins: PluginSet, options: RunOptions) -> Iterator
 async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) -> int:
     with StopSignals() as signals, _recording(prepared) as recorder:
         gateway = _assemble(prepared, recorder)
+        certificates = _certificates(prepared, gateway)
         collector = Collector(
             LoopClock(asyncio.get_running_loop()),
             full=prepared.config.gateway.full_gc_interval_ms / 1000,
@@ -284,11 +288,15 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
                 started(gateway)
             collector.start()
             gateway.watch()
+            if certificates is not None:
+                certificates.start()
             await signals.stop.wait()
             await unless(signals.hurry, gateway.drain())
         finally:
             await gateway.stop()
             collector.stop()
+            if certificates is not None:
+                certificates.stop()
     return 0
 
 
@@ -391,6 +399,28 @@ def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
         raise RunError(str(error), exit_code=2) from error
 
 
+def _certificates(prepared: Prepared, gateway: Gateway) -> CertificateWatch | None:
+    """Return what looks after the certificate, which now secures the gateway's sockets.
+
+    Raises:
+        RunError: There is none that can be used.
+    """
+    settings = prepared.config.gateway.tls
+    if settings is None:
+        return None
+
+    def apply(context: ssl.SSLContext) -> None:
+        for transport in gateway.transports:
+            if isinstance(transport, _Listener):
+                transport.secure(context)
+
+    clock = LoopClock(asyncio.get_running_loop())
+    try:
+        return CertificateWatch(settings, clock, gateway.metrics, apply)
+    except CertificateError as error:
+        raise RunError(str(error), exit_code=2) from error
+
+
 def _deflate(settings: DeflateConfig) -> Deflate | None:
     if not settings.enabled:
         return None
@@ -472,6 +502,11 @@ class _Listener:
         self.address = ""
         self.stop_accepting = transport.stop_accepting
         self.stop = transport.stop
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Secure connections that come from now on."""
+        if isinstance(self._transport, StreamTransport):
+            self._transport.ssl_context = context
 
     async def start(self, host: Host) -> None:
         """Listen.
