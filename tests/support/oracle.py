@@ -34,7 +34,7 @@ SECRET: Final = "hush-hush"
 #: Round trips that are no harm, in milliseconds: busy cores have pauses of their own.
 FAST_ENOUGH: Final = 25.0 if FULL else 250.0
 #: The outcomes of handshakes over a bound.
-TOO_MANY: Final = ("429", "503")
+TOO_MANY: Final = frozenset({"429", "503"})
 #: What the watchdog says where the machine holds up the gateway.
 PAUSES: Final = () if FULL else ("event_loop_late", "slow_handler")
 #: Round trips that tell a 99th percentile.
@@ -191,10 +191,9 @@ class Row:
             if entry["level"] in ("warning", "error"):
                 # A machine that had other things to do is late without anybody's doing.
                 assert entry["event"] in (*self._warnings, "event_loop_late"), entry
-        for outcome in TOO_MANY:
-            # In a storm some are logged, and all are counted.
-            if outcome in refusals:
-                refusals[outcome] = self._refusals[outcome]
+        # In a storm some are logged, and all are counted.
+        for outcome in TOO_MANY & self._refusals.keys():
+            refusals[outcome] = self._refusals[outcome]
         assert (ends, refusals) == (self._closes, self._refusals)
         text = json.dumps(self.entries)
         for never in (TICKET, SECRET, "Traceback", "traceback"):
