@@ -38,6 +38,7 @@ __all__ = (
     "RateLimitScope",
     "SessionMode",
     "SessionsPolicy",
+    "ShadowPolicy",
     "TenantConfig",
     "TenantLimits",
     "TenantPolicy",
@@ -243,6 +244,25 @@ class SessionsPolicy(_Section):
     on_exceed: OnExceed = Field(default=OnExceed.DENY, strict=False)
 
 
+class ShadowPolicy(_Section):
+    """Limits on trial: what they would refuse is counted, and nothing is refused."""
+
+    rate_limit_rps: Unlimited = 0
+    rate_limit_burst: Positive = 400
+    max_sessions_total: Unlimited = 0
+    max_sessions_per_user: Unlimited = 0
+    max_rooms_total: Unlimited = 0
+    max_users_per_room: Unlimited = 0
+    max_rooms_per_user: Unlimited = 0
+    ext_allowlist: tuple[Pattern, ...] | None = None
+    hot_allowlist: tuple[HotPattern, ...] | None = None
+
+    @field_validator("ext_allowlist", "hot_allowlist", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
 class TenantPolicy(_Section):
     """What a tenant's clients may do; without an allowlist, join and leave rooms."""
 
@@ -257,6 +277,7 @@ class TenantPolicy(_Section):
     hot_allowlist: tuple[HotPattern, ...] = ()
     hot_error_mode: HotErrorMode = Field(default=HotErrorMode.SYS_ERROR, strict=False)
     hot_requires_active_room: bool = True
+    shadow: ShadowPolicy | None = None
 
     @field_validator("ext_allowlist", "hot_allowlist", mode="before")
     @classmethod

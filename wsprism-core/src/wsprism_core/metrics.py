@@ -17,7 +17,7 @@ from wsprism_core.transports.port import NO_CLOSE_FRAME
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-__all__ = ("Metrics", "Readings", "Tally", "close_label", "render")
+__all__ = ("Metrics", "Readings", "ShadowedTally", "Tally", "close_label", "render")
 
 #: What a close without a code counts as (RFC 6455, 7.1.5).
 _NO_CODE_GIVEN: Final = 1005
@@ -32,6 +32,31 @@ class Tally:
 
     def __init__(self) -> None:
         self.count = 0
+
+
+class ShadowedTally(Tally):
+    """A counter beside which it is counted what a limit on trial would refuse.
+
+    Args:
+        tally: The counter that it stands for.
+        refused: Called for each message.
+    """
+
+    __slots__ = ("_refused", "_tally")
+
+    def __init__(self, tally: Tally, refused: Callable[[], None]) -> None:
+        self._tally = tally
+        self._refused = refused
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return self._tally.count
+
+    @count.setter
+    def count(self, value: int) -> None:
+        self._tally.count = value
+        self._refused()
 
 
 class Metrics:
@@ -52,6 +77,7 @@ class Metrics:
         admin_requests: Requests to the admin listener, by status.
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
+        shadow_refusals: What limits on trial would have refused, by tenant and rule.
         tls_expires_at: When the certificate expires, in seconds since 1970; None
             without TLS.
         tls_reloads: Certificates read again while the gateway ran, by outcome.
@@ -70,6 +96,7 @@ class Metrics:
         self.admin_requests: Counter[int] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
+        self.shadow_refusals: Counter[tuple[str, str]] = Counter()
         self.tls_expires_at: float | None = None
         self.tls_reloads: Counter[str] = Counter()
 
@@ -229,6 +256,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Recordings that ended before the gateway",
         ["reason"],
         metrics.recordings_stopped,
+    )
+    yield counter(
+        "shadow_refusals",
+        "What limits on trial would have refused",
+        ["tenant", "rule"],
+        metrics.shadow_refusals,
     )
     yield counter(
         "tls_reloads",

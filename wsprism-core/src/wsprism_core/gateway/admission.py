@@ -228,6 +228,16 @@ class Admission:
                     retry_after=RETRY_SECONDS,
                     code=ErrorCode.RESOURCE_EXHAUSTED,
                 )
+        shadow = tenant.shadow
+        if shadow is not None:
+            limit, total = (
+                shadow.limits.max_sessions_per_user,
+                shadow.limits.max_sessions_total,
+            )
+            if limit and mine >= limit:
+                shadow.count("max_sessions_per_user")
+            elif total and self._sessions.in_tenant(tenant.id) >= total:
+                shadow.count("max_sessions_total")
         return None
 
     async def _ask(

@@ -117,7 +117,10 @@ class Gateway:
         self._log = EventLog("gateway")
         self._tasks = Tasks(self._log)
         failures = Failures(self.metrics)
-        tenants = {tenant.id: Tenant(tenant, clock.now()) for tenant in config.tenants}
+        tenants = {
+            tenant.id: Tenant(tenant, clock.now(), self.metrics.shadow_refusals)
+            for tenant in config.tenants
+        }
         self._tenants = tenants
         routes = build_routes(plugins, observe_with(failures, self._tasks.spawn))
         services = [route.service for route in routes.services.values()]

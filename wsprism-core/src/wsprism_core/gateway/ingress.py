@@ -185,6 +185,9 @@ class Ingress:
         if not tenant.text.passes(svc, type):
             raise ProtocolError(ErrorCode.NOT_ALLOWED, "your tenant does not allow it")
         if svc == "room":
+            shadow = tenant.shadow
+            if shadow is not None and not shadow.passes_text(svc, type):
+                shadow.count("ext_allowlist")
             connection.table.room_tally.count += 1
             self._builtin.room(session, message)
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from wsprism_core.config import (
     HotErrorMode,
     OnExceed,
@@ -11,6 +13,7 @@ from wsprism_core.config import (
 )
 from wsprism_core.policy.allowlist import HotAllowlist, TextAllowlist
 from wsprism_core.policy.limits import SpentLimits, TokenBucket
+from wsprism_core.policy.shadow import Shadow
 
 __all__ = ("Tenant",)
 
@@ -21,13 +24,30 @@ class Tenant:
     Args:
         config: Its section of the configuration.
         now: Seconds on the gateway's clock.
+        shadow_refusals: Where it is counted what limits on trial would refuse, by
+            tenant and rule.
 
     Attributes:
         bucket: The rate limit that all its connections share, or None.
+        shadow: Its limits on trial, or None.
     """
 
-    def __init__(self, config: TenantConfig, now: float) -> None:
+    def __init__(
+        self,
+        config: TenantConfig,
+        now: float,
+        shadow_refusals: Counter[tuple[str, str]] | None = None,
+    ) -> None:
         policy = config.policy
+        self.shadow = (
+            None
+            if policy.shadow is None
+            else Shadow(
+                config.id,
+                policy.shadow,
+                Counter() if shadow_refusals is None else shadow_refusals,
+            )
+        )
         self.id = config.id
         self.limits = config.limits
         self.text = TextAllowlist(policy.ext_allowlist)
@@ -69,4 +89,5 @@ class Tenant:
 
     def _new_bucket(self, now: float) -> TokenBucket | None:
         rate, burst = self._rate
-        return TokenBucket(rate, burst, now) if rate else None
+        bucket = TokenBucket(rate, burst, now) if rate else None
+        return bucket if self.shadow is None else self.shadow.beside(bucket, now)
