@@ -50,6 +50,7 @@ def _families() -> Iterator[Metric]:
     counted.slow_handlers["p", "h", "s"] = 1
     counted.admin_requests[200] = 1
     counted.recordings_stopped["r"] = 1
+    counted.filters["p", "o"] = 1
     counted.shadow_refusals["t", "r"] = 1
     counted.tls_reloads["o"] = 1
     counted.tls_expires_at = 1.0

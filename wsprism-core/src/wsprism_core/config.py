@@ -189,6 +189,7 @@ class GatewayConfig(_Section):
     presence_max_members: Annotated[int, Field(ge=0)] = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64
+    filter_budget_ms: Positive = 250
     history_size: Annotated[int, Field(ge=0)] = 1_000
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000

@@ -77,6 +77,8 @@ class Metrics:
         admin_requests: Requests to the admin listener, by status.
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
+        filters: Answers of plugins that check messages, where one does so
+            asynchronously, by plugin and outcome.
         shadow_refusals: What limits on trial would have refused, by tenant and rule.
         tls_expires_at: When the certificate expires, in seconds since 1970; None
             without TLS.
@@ -96,6 +98,7 @@ class Metrics:
         self.admin_requests: Counter[int] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
+        self.filters: Counter[tuple[str, str]] = Counter()
         self.shadow_refusals: Counter[tuple[str, str]] = Counter()
         self.tls_expires_at: float | None = None
         self.tls_reloads: Counter[str] = Counter()
@@ -256,6 +259,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Recordings that ended before the gateway",
         ["reason"],
         metrics.recordings_stopped,
+    )
+    yield counter(
+        "filter_answers",
+        "Answers of plugins that check messages",
+        ["plugin", "outcome"],
+        metrics.filters,
     )
     yield counter(
         "shadow_refusals",

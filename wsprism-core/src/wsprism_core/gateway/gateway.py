@@ -22,6 +22,7 @@ from wsprism_core.gateway.connection import ConnectionParts
 from wsprism_core.gateway.drain import Drain
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.failures import Failures
+from wsprism_core.gateway.filters import filters_of
 from wsprism_core.gateway.heartbeat import BEATS_PER_INTERVAL, Heartbeat
 from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.host import GatewayHost
@@ -87,7 +88,8 @@ class Gateway:
     Raises:
         ManifestError: The services clash.
         ConfigError: A plugin's section is wrong, or belongs to no plugin.
-        PluginError: A plugin's `register_routes` raised, or returned no routes.
+        PluginError: A plugin's `register_routes` raised, or returned no routes, or a
+            wrapper would go around an async `check_message`.
         RouteError: Two plugins answer the same path, or a path cannot be had.
     """
 
@@ -208,6 +210,9 @@ class Gateway:
             catalog=catalog,
             egress=egress,
             hooks=hooks,
+            filters=filters_of(
+                plugins, settings.filter_budget_ms / 1000, self.metrics, failures
+            ),
             rooms=self.rooms,
             metrics=self.metrics,
             failures=failures,
