@@ -29,6 +29,7 @@ from wsprism_cli.bench.wire import (
     ping_message,
     token,
 )
+from wsprism_cli.trust import trusting
 
 __all__ = (
     "NO_STREAM",
@@ -79,6 +80,7 @@ class Target:
         tenant: The tenant; None where the gateway has one.
         ticket: `{n}` in it is the client's index.
         prefix: What the names of the rooms begin with, so that nobody else is in them.
+        ca: A file with the authorities to trust; None is the system's.
     """
 
     host: str
@@ -88,6 +90,11 @@ class Target:
     tenant: str | None
     ticket: str = field(repr=False)
     prefix: str = "bench-"
+    ca: str | None = None
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Return what connections to it are secured with, None where none is."""
+        return trusting(self.ca) if self.tls else None
 
     def room(self, name: str, number: int) -> str:
         """Return the whole name of a room of the plan, for a client."""
