@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -499,12 +500,17 @@ async def open_client(
         except OSError as error:
             asked = f"{target.host}:{target.port}"
             raise LoadError(f"nothing answers on {asked}: {error.strerror}") from None
-        await loop.create_connection(
+        transport, _ = await loop.create_connection(
             lambda: client,
             sock=sock,
             ssl=tls,
             server_hostname=target.host if tls else None,
         )
+        if tls and group.bytes_per_s:
+            # What the client's own TLS holds unread would be as old as what waits.
+            # Where a loop can't be told, the figures are of that too.
+            with contextlib.suppress(AttributeError):
+                transport.set_read_buffer_limits(SMALL_BUFFER)  # type: ignore[attr-defined]
     except BaseException:
         sock.close()
         raise
