@@ -25,7 +25,7 @@ from wsprism_core.testing.clock import VirtualClock
 from wsprism_core.transports.frames import WEBSOCKET_WIRES
 from wsprism_core.transports.port import ConnectRequest, Grant, Receiver, Refusal
 
-__all__ = ("Cost", "measure")
+__all__ = ("FRAME", "TEXT", "Cost", "crowd", "measure", "time_of")
 
 TEXT: Final = (
     b'{"svc":"chat","type":"send","room":"lobby",'
@@ -103,13 +103,11 @@ def _config(*, limited: bool) -> Config:
     return Config.model_validate({"version": 1, "tenants": [tenant]})
 
 
-async def _crowd(
-    members: int, *, limited: bool
-) -> tuple[Gateway, VirtualClock, Receiver]:
+async def crowd(members: int, config: Config) -> tuple[Gateway, VirtualClock, Receiver]:
     """Return a gateway with so many in the lobby, its clock, and one of them."""
     clock = VirtualClock()
     gateway = Gateway(
-        _config(limited=limited),
+        config,
         PluginSet.load(["chat", "game"]),
         clock,
         development=True,
@@ -131,7 +129,7 @@ async def _crowd(
     return gateway, clock, receivers[0]
 
 
-def _time(
+def time_of(
     say: Callable[[], None], clock: VirtualClock, *, turn: int, runs: int, count: int
 ) -> float:
     """Return microseconds a message, the best of some runs."""
@@ -156,7 +154,7 @@ async def measure(*, runs: int = 100, count: int = 160) -> Iterator[Cost]:
     costs = []
     for limited in (True, False):
         for members in SIZES:
-            gateway, clock, receiver = await _crowd(members, limited=limited)
+            gateway, clock, receiver = await crowd(members, _config(limited=limited))
             gc.collect()
             gc.freeze()
             forms: dict[str, Callable[[], None]] = {
@@ -165,7 +163,7 @@ async def measure(*, runs: int = 100, count: int = 160) -> Iterator[Cost]:
             }
             for form, say in forms.items():
                 for turn in TURNS:
-                    us = _time(say, clock, turn=turn, runs=runs, count=count)
+                    us = time_of(say, clock, turn=turn, runs=runs, count=count)
                     costs.append(Cost(form, members, turn, limited, us))
             gc.unfreeze()
             await gateway.stop()

@@ -127,6 +127,7 @@ def test_every_metric_is_explained() -> None:
         if isinstance(counter, Counter):
             counter["a", "b", "c"] = 1
     counted.messages_of("a", "b", "c").count = 1
+    counted.tls_expires_at = 1.0
     readings = Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,

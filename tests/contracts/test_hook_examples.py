@@ -5,6 +5,7 @@ Those of the events stand in `test_event_hook_examples`.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Iterable
 
@@ -262,6 +263,29 @@ class CalmPlugin:
 # end check_message
 
 
+# begin async check_message
+class ModeratedPlugin:
+    wsprism_api = 1
+    wsprism_fail_open = True
+
+    async def is_fine(self, text: str) -> bool:
+        """Ask another server."""
+        await asyncio.sleep(0)
+        return "buy now" not in text.lower()
+
+    @hookimpl
+    async def check_message(
+        self, session: Session, message: Envelope
+    ) -> Envelope | None:
+        if (message.svc, message.type) == ("chat", "send"):
+            if not await self.is_fine(message.data["msg"]):
+                raise ProtocolError(ErrorCode.NOT_ALLOWED, "no advertising here")
+        return None
+
+
+# end async check_message
+
+
 async def test_hook_check_message(gateway: Harness) -> None:
     async with gateway("chat", CalmPlugin) as gw, gw.connect() as client:
         await client.join("r1")
@@ -271,3 +295,12 @@ async def test_hook_check_message(gateway: Harness) -> None:
         ref = await client.send("chat", "send", {"msg": "Buy now!"})
         await client.expect_error("NOT_ALLOWED", ref=ref)
         client.expect_nothing()
+
+
+async def test_an_async_check_message(gateway: Harness) -> None:
+    async with gateway("chat", ModeratedPlugin) as gw, gw.connect() as client:
+        await client.join("r1")
+        await client.send("chat", "send", {"msg": "Good day"})
+        assert (await client.expect_push("chat.msg"))["data"]["msg"] == "Good day"
+        ref = await client.send("chat", "send", {"msg": "Buy now!"})
+        await client.expect_error("NOT_ALLOWED", ref=ref)

@@ -128,7 +128,7 @@ def test_refused_services_that_raise() -> None:
     assert refused(P) == "OSError: disk"
 
 
-ASYNC = {"on_start", "on_stop", "on_message", "authenticate"}
+ASYNC = {"on_start", "on_stop", "on_message", "authenticate", "check_message"}
 UNWRAPPED = {
     "register_services",
     "register_routes",
@@ -158,14 +158,14 @@ def generator(self: object) -> Generator[None, Any, Any]:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_async_is_refused_but_for_four_hooks(hook: str) -> None:
+def test_async_is_refused_but_for_five_hooks(hook: str) -> None:
     plugin = plugin_with(hook, hookimpl(coroutine))
     if hook in ASYNC:
         assert accepted(plugin).name == "P"
     else:
         assert refused(plugin) == (
             f"its {hook} is async; "
-            "only on_start, on_stop, on_message, authenticate may be"
+            "only on_start, on_stop, on_message, authenticate, check_message may be"
         )
 
 

@@ -33,8 +33,8 @@ SLACK: Final = 0.5 if FULL else 3.0
 SECRET: Final = "hush-hush"
 #: Round trips that are no harm, in milliseconds: busy cores have pauses of their own.
 FAST_ENOUGH: Final = 25.0 if FULL else 250.0
-#: The outcome of a handshake over the limit.
-TOO_MANY: Final = "429"
+#: The outcomes of handshakes over a bound.
+TOO_MANY: Final = frozenset({"429", "503"})
 #: What the watchdog says where the machine holds up the gateway.
 PAUSES: Final = () if FULL else ("event_loop_late", "slow_handler")
 #: Round trips that tell a 99th percentile.
@@ -192,9 +192,9 @@ class Row:
             if entry["level"] in ("warning", "error"):
                 # A machine that had other things to do is late without anybody's doing.
                 assert entry["event"] in (*self._warnings, "event_loop_late"), entry
-        if TOO_MANY in refusals:
-            # In a storm some are logged, and all are counted.
-            refusals[TOO_MANY] = self._refusals[TOO_MANY]
+        # In a storm some are logged, and all are counted.
+        for outcome in TOO_MANY & self._refusals.keys():
+            refusals[outcome] = self._refusals[outcome]
         assert (ends, refusals) == (self._closes, self._refusals)
         text = json.dumps(self.entries)
         for never in (TICKET, SECRET, "Traceback", "traceback"):

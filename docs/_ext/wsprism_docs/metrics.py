@@ -54,6 +54,10 @@ def _families() -> Iterator[Metric]:
     counted.recordings_stopped["r"] = 1
     counted.tickets["t", "o"] = 1
     counted.jwks_fetches["t", "o"] = 1
+    counted.filters["p", "o"] = 1
+    counted.shadow_refusals["t", "r"] = 1
+    counted.tls_reloads["o"] = 1
+    counted.tls_expires_at = 1.0
     readings = metrics.Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,

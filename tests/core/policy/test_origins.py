@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from wsprism_core.policy.origins import OriginPolicy, is_loopback
+from wsprism_core.policy.origins import (
+    OriginPolicy,
+    check_origin_pattern,
+    is_loopback,
+)
 
 POLICY = OriginPolicy(["https://good.com", "https://*.good.com", "http://dev:8080"])
 
@@ -37,10 +41,56 @@ def test_allowed(origin: str) -> None:
         "https://evil.com#.good.com",
         "https://user@evil.com:1.good.com",
         "http://dev:8081",
+        "https://a..good.com",
+        "https://*.good.com",
+        "https://a.good.com.",
+        "https://a.good.com/",
+        "https://a\xe9.good.com",
+        "https://a.good.com\n",
+        "https://evilgood.com.good.com:443",
     ],
 )
 def test_refused(origin: str) -> None:
     assert not POLICY.allows([origin])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "compared"),
+    [
+        ("https://App.Good.com", "https://app.good.com"),
+        ("https://*.good.com:8443", "https://*.good.com:8443"),
+        ("http://[::1]:5173", "http://[::1]:5173"),
+        ("chrome-extension://abcdefgh", "chrome-extension://abcdefgh"),
+    ],
+)
+def test_a_pattern_is_compared_in_lower_case(pattern: str, compared: str) -> None:
+    assert check_origin_pattern(pattern) == compared
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        # Every one of these would allow nobody, or more than it seems to.
+        ("*", "https://app.example.com"),
+        ("null", "https://app.example.com"),
+        ("good.com", "https://app.example.com"),
+        ("*.good.com", "https://app.example.com"),
+        ("https://*", "https://app.example.com"),
+        ("https://*good.com", "https://app.example.com"),
+        ("https://a.*.good.com", "https://app.example.com"),
+        ("https://*.*.good.com", "https://app.example.com"),
+        ("https://good.com/", "no path"),
+        ("https://good.com/app", "no path"),
+        ("https://me@good.com", "https://app.example.com"),
+        ("https://g\xf6\xf6d.com", "https://app.example.com"),
+        ("https://good.com:443", "'https://good.com'"),
+        ("http://*.good.com:80", r"'http://\*.good.com'"),
+        ("", "https://app.example.com"),
+    ],
+)
+def test_a_pattern_that_no_browser_sends_is_refused(pattern: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint):
+        OriginPolicy([pattern])
 
 
 def test_two_headers_are_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from websockets.asyncio.client import connect as websocket_connect
 
 from support.recorded import Oracle, Recorded, Slow, kinds, recording, records
 from wsprism_chat.service import ChatService
+from wsprism_core import Envelope, ProtocolError, hookimpl
 from wsprism_core.client import Client, ClientError, ConnectionClosed, connect
 from wsprism_core.plugins import PluginSet
 from wsprism_core.protocol.codecs import JSON
+from wsprism_core.protocol.layout import ErrorCode
 from wsprism_core.recording.format import Kind
 from wsprism_core.recording.replayer import Replay, ReplayedLink, ReplayError, replay
 from wsprism_core.testing import config_with
@@ -178,6 +180,46 @@ async def test_compressed_messages_are_compared_by_what_they_say(
     assert result.same, result
     with pytest.raises(ReplayError, match=r"has the framing 'websocket\+deflate'"):
         await again(path, "chat")
+
+
+class Moderator:
+    """Asks someone outside about each message of chat."""
+
+    wsprism_api = 1
+    name = "moderator"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @hookimpl
+    async def check_message(self, message: Envelope) -> Envelope | None:
+        await asyncio.sleep(0)
+        self.asked += 1
+        match message.data["msg"]:
+            case "m1":
+                message.data = {"msg": "***"}
+                return message
+            case "m2":
+                raise ProtocolError(ErrorCode.NOT_ALLOWED, "not that")
+            case "m3":
+                raise LookupError("nobody is there")
+        return None
+
+
+async def test_what_an_async_check_answered_is_not_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "moderated.rec"
+    async with recording(path, "chat", Moderator(), config=CONFIG) as live:
+        async with connect(live.ws, ticket="dev:ann") as ann:
+            await ann.join("r1")
+            for number in range(5):
+                with suppress(ClientError):
+                    text = {"msg": f"m{number}"}
+                    await ann.request("chat", "send", text, room="r1")
+    moderator = Moderator()
+    result = await again(path, "chat", moderator)
+    assert result.same, result
+    assert moderator.asked == 0
+    assert len([one for one in records(path) if one[0] == Kind.RESULT]) == 5
 
 
 # ----------------------------------------------------------------- what is different

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from wsprism_cli.terminal import console, fail, is_interactive, printable
+from wsprism_cli.trust import ca_option, trusting
 
 if TYPE_CHECKING:
     from wsprism_cli.render import Line
@@ -59,6 +61,10 @@ def full_url(url: str, *, tcp: bool) -> str:
     help="Who to be, as the gateway knows it.  [default: dev]",
 )
 @click.option("--tenant", help="The tenant; needed where the gateway has several.")
+@ca_option(
+    "The authority that signed the gateway's certificate, for wss://; over tcp:// it "
+    "says to speak TLS."
+)
 @click.option("--tcp", is_flag=True, help="Take a URL without a scheme for tcp://.")
 @click.option(
     "--codec",
@@ -76,7 +82,13 @@ def full_url(url: str, *, tcp: bool) -> str:
     help="How long to listen after the last line of a pipe or file.",
 )
 def connect(
-    url: str, ticket: str, tenant: str | None, tcp: bool, codec: str, wait: float
+    url: str,
+    ticket: str,
+    tenant: str | None,
+    ca: Path | None,
+    tcp: bool,
+    codec: str,
+    wait: float,
 ) -> None:
     """Talk to a gateway from this terminal.
 
@@ -90,11 +102,14 @@ def connect(
         url = full_url(url, tcp=tcp)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'URL'") from None
+    if ca is not None and url.startswith("ws:"):
+        raise click.UsageError("--ca goes with wss:// or tcp://")
     # Whoever pastes a whole URL has the ticket in it.
     arguments = {
         "ticket": None if "ticket=" in url else ticket,
         "tenant": tenant,
         "codec": codec,
+        "tls": None if ca is None else trusting(ca),
     }
     try:
         code = asyncio.run(_connect(url, arguments, wait))
@@ -105,6 +120,7 @@ def connect(
 
 async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
     from contextlib import AsyncExitStack
+    from ssl import SSLCertVerificationError
 
     from wsprism_cli.lines import prompted_lines, stream_lines
     from wsprism_cli.repl import converse
@@ -125,6 +141,12 @@ async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
         except ConnectionRefusedError:
             fail(
                 f"nothing listens on {shown_url}; start a gateway with: wsprism run", 1
+            )
+        except SSLCertVerificationError as error:
+            fail(
+                f"the certificate of {shown_url} cannot be trusted: "
+                f"{error.verify_message}; name who signed it with --ca FILE",
+                1,
             )
         except ValueError as error:
             fail(f"{shown_url}: {error}", 2)

@@ -19,6 +19,8 @@ from pydantic import (
 )
 
 from wsprism_core.auth_config import AuthConfig
+from wsprism_core.policy.origins import check_origin_pattern
+from wsprism_core.policy.proxies import parse_network
 from wsprism_core.protocol.errors import WsPrismError
 
 __all__ = (
@@ -36,9 +38,11 @@ __all__ = (
     "RateLimitScope",
     "SessionMode",
     "SessionsPolicy",
+    "ShadowPolicy",
     "TenantConfig",
     "TenantLimits",
     "TenantPolicy",
+    "TlsConfig",
     "out_of_the_box",
 )
 
@@ -232,12 +236,28 @@ class AdminConfig(_Section):
         return value
 
 
+class TlsConfig(_Section):
+    """The certificate that clients are shown, as files in PEM.
+
+    Attributes:
+        certificate: A file in PEM, with the certificate first and those that signed it
+            behind it, from the working directory.
+        key: Its private key, a file in PEM that is not encrypted.
+        minimum: What a client must speak at least, `1.2` or `1.3`.
+    """
+
+    certificate: str
+    key: str
+    minimum: Literal["1.2", "1.3"] = "1.2"
+
+
 class GatewayConfig(_Section):
     """What holds for the whole gateway; times in milliseconds.
 
     Attributes:
         listen: Address and port for WebSocket and HTTP. The option `--host` or `--port`
             counts more.
+        tls: The certificate, where the gateway itself speaks TLS.
         ping_interval_ms: How often a client is pinged; 0 sends no pings.
         pong_timeout_ms: How long a client has to answer a ping; after it the connection
             is closed with 4003.
@@ -263,6 +283,11 @@ class GatewayConfig(_Section):
             second; over it it is closed 1008.
         max_unfinished_bytes: What all connections together may hold of messages that
             are not whole yet; the connection that goes over it is closed 1013.
+        max_handshakes: Handshakes under way, of WebSocket, plain requests and TLS
+            together, from accept on; over it 503, or where there is no TLS yet the
+            socket is closed. 0 is no bound.
+        max_handshakes_per_ip: The same of one address; over it 429. The clients of a
+            trusted proxy are counted one by one.
         presence_batch_ms: For how long joins and leaves of a room are collected before
             its members are told.
         presence_max_members: Members that a room may have for each to be told who comes
@@ -271,6 +296,9 @@ class GatewayConfig(_Section):
             within 10 seconds.
         max_async_queue: How many messages of one session may wait for the async handler
             of one service; over it `RESOURCE_EXHAUSTED`.
+        filter_budget_ms: How long an async `check_message` of a plugin has for one
+            message; after it the message is refused, or passes where the plugin says
+            so.
         history: Where recoverable messages are kept, and how much of each room.
         resume_window_ms: How long a session whose connection dropped keeps its rooms,
             and may come back; 0 is not at all.
@@ -295,14 +323,18 @@ class GatewayConfig(_Section):
             should be good for longer.
         handshake_limit: How many connections may be tried.
         allowed_origins: Web pages that may connect, as `https://app.example.com`, or
-            `https://*.example.com` for every host below it. `null` allows any, and
-            while development tickets are on, pages that this machine serves
+            `https://*.example.com` for every host below it and not itself. Scheme and
+            port count; one that no browser sends refuses to start. `null` allows any,
+            and while development tickets are on, pages that this machine serves
             (`http://localhost:3000`); a client that is no browser page sends no origin
             and is always allowed.
+        trusted_proxies: Proxies whose word about their clients' addresses counts, as
+            `10.0.0.0/8` or single addresses.
         admin: Where operators look in.
     """
 
     listen: str = "0.0.0.0:8080"
+    tls: TlsConfig | None = None
     ping_interval_ms: Milliseconds = 20_000
     pong_timeout_ms: Positive = 10_000
     idle_timeout_ms: Milliseconds = 60_000
@@ -315,11 +347,14 @@ class GatewayConfig(_Section):
     max_fragments: Positive = 4_096
     control_frames_per_second: Positive = 100
     max_unfinished_bytes: Positive = 64 * 1024 * 1024
+    max_handshakes: Unlimited = 8_192
+    max_handshakes_per_ip: Unlimited = 2_048
     presence_batch_ms: Milliseconds = 100
     presence_max_members: Annotated[int, Field(ge=0)] = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64
     history: HistoryConfig = HistoryConfig()
+    filter_budget_ms: Positive = 250
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000
     resume_window_ms: Milliseconds = 30_000
@@ -335,14 +370,29 @@ class GatewayConfig(_Section):
     revocation_ttl_ms: Positive = 86_400_000
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
+    trusted_proxies: tuple[str, ...] = ()
     admin: AdminConfig | None = None
 
     _has_a_port = field_validator("listen")(_with_port)
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for origin in value or ():
+            check_origin_pattern(origin)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            parse_network(network)
+        return value
 
 
 class TenantLimits(_Section):
@@ -380,6 +430,38 @@ class SessionsPolicy(_Section):
     on_exceed: OnExceed = Field(default=OnExceed.DENY, strict=False)
 
 
+class ShadowPolicy(_Section):
+    """Limits on trial: what they would refuse is counted, and nothing is refused.
+
+    Attributes:
+        rate_limit_rps: Messages a second that are refilled, with the tenant's
+            `rate_limit_scope`; every connection begins with a full one.
+        rate_limit_burst: Messages that may come at once.
+        max_sessions_total: Sessions of the tenant.
+        max_sessions_per_user: Connections of one user at a time.
+        max_rooms_total: Rooms with members.
+        max_users_per_room: Users in one room, not connections.
+        max_rooms_per_user: Distinct rooms over all sessions of a user.
+        ext_allowlist: Text messages that would pass.
+        hot_allowlist: Hot frames that would pass.
+    """
+
+    rate_limit_rps: Unlimited = 0
+    rate_limit_burst: Positive = 400
+    max_sessions_total: Unlimited = 0
+    max_sessions_per_user: Unlimited = 0
+    max_rooms_total: Unlimited = 0
+    max_users_per_room: Unlimited = 0
+    max_rooms_per_user: Unlimited = 0
+    ext_allowlist: tuple[Pattern, ...] | None = None
+    hot_allowlist: tuple[HotPattern, ...] | None = None
+
+    @field_validator("ext_allowlist", "hot_allowlist", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
 class TenantPolicy(_Section):
     """What a tenant's clients may do; without an allowlist, join and leave rooms.
 
@@ -400,6 +482,7 @@ class TenantPolicy(_Section):
             `sys_error`, or not, `silent`.
         hot_requires_active_room: Whether a hot frame for a room is refused where its
             sender names none and has no active one.
+        shadow: Limits on trial.
     """
 
     rate_limit_rps: Unlimited = 200
@@ -413,6 +496,7 @@ class TenantPolicy(_Section):
     hot_allowlist: tuple[HotPattern, ...] = ()
     hot_error_mode: HotErrorMode = Field(default=HotErrorMode.SYS_ERROR, strict=False)
     hot_requires_active_room: bool = True
+    shadow: ShadowPolicy | None = None
 
     @field_validator("ext_allowlist", "hot_allowlist", mode="before")
     @classmethod

@@ -148,8 +148,14 @@ class HookSpecs:
         """
 
     @hookspec(firstresult=True)
-    def check_message(self, session: Session, message: Envelope) -> Envelope | None:
-        """Refuse or rewrite a text message before its owner sees it.
+    def check_message(
+        self, session: Session, message: Envelope
+    ) -> Awaitable[Envelope | None] | Envelope | None:
+        """Refuse or rewrite a text message before its owner sees it. May be async.
+
+        An async one has `filter_budget_ms`. Without an answer by then, or where it
+        fails, the message is refused, or passes where the plugin says
+        `wsprism_fail_open = True`. It sees no hot frames.
 
         Returns:
             The message that the owner gets instead (of the same `svc` and `type`), or

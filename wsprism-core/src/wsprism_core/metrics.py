@@ -17,7 +17,7 @@ from wsprism_core.transports.port import NO_CLOSE_FRAME
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-__all__ = ("Metrics", "Readings", "Tally", "close_label", "render")
+__all__ = ("Metrics", "Readings", "ShadowedTally", "Tally", "close_label", "render")
 
 #: What a close without a code counts as (RFC 6455, 7.1.5).
 _NO_CODE_GIVEN: Final = 1005
@@ -32,6 +32,31 @@ class Tally:
 
     def __init__(self) -> None:
         self.count = 0
+
+
+class ShadowedTally(Tally):
+    """A counter beside which it is counted what a limit on trial would refuse.
+
+    Args:
+        tally: The counter that it stands for.
+        refused: Called for each message.
+    """
+
+    __slots__ = ("_refused", "_tally")
+
+    def __init__(self, tally: Tally, refused: Callable[[], None]) -> None:
+        self._tally = tally
+        self._refused = refused
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return self._tally.count
+
+    @count.setter
+    def count(self, value: int) -> None:
+        self._tally.count = value
+        self._refused()
 
 
 class Metrics:
@@ -57,6 +82,12 @@ class Metrics:
         jwks_fetches: Fetches of key sets, by tenant and outcome.
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
+        filters: Answers of plugins that check messages, where one does so
+            asynchronously, by plugin and outcome.
+        shadow_refusals: What limits on trial would have refused, by tenant and rule.
+        tls_expires_at: When the certificate expires, in seconds since 1970; None
+            without TLS.
+        tls_reloads: Certificates read again while the gateway ran, by outcome.
     """
 
     def __init__(self) -> None:
@@ -76,6 +107,10 @@ class Metrics:
         self.jwks_fetches: Counter[tuple[str, str]] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
+        self.filters: Counter[tuple[str, str]] = Counter()
+        self.shadow_refusals: Counter[tuple[str, str]] = Counter()
+        self.tls_expires_at: float | None = None
+        self.tls_reloads: Counter[str] = Counter()
 
     def messages_of(self, tenant: str, svc: str, form: str) -> Tally:
         """Return where messages of one service are counted.
@@ -280,6 +315,31 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         ["reason"],
         metrics.recordings_stopped,
     )
+    yield counter(
+        "filter_answers",
+        "Answers of plugins that check messages",
+        ["plugin", "outcome"],
+        metrics.filters,
+    )
+    yield counter(
+        "shadow_refusals",
+        "What limits on trial would have refused",
+        ["tenant", "rule"],
+        metrics.shadow_refusals,
+    )
+    yield counter(
+        "tls_reloads",
+        "Certificates read again",
+        ["outcome"],
+        metrics.tls_reloads,
+    )
+    if metrics.tls_expires_at is not None:
+        yield gauge(
+            "tls_certificate_expires_seconds",
+            "When the certificate expires, since 1970",
+            [],
+            {"": metrics.tls_expires_at},
+        )
     lanes = readings.lanes()
     for place, (name, help) in enumerate(
         (

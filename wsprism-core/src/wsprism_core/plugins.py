@@ -40,7 +40,13 @@ _WELL_KNOWN: Final = {
     "party": "wsprism-game",
 }
 _HOOKS: Final = tuple(name for name in vars(HookSpecs) if not name.startswith("_"))
-_MAY_BE_ASYNC: Final = ("on_start", "on_stop", "on_message", "authenticate")
+_MAY_BE_ASYNC: Final = (
+    "on_start",
+    "on_stop",
+    "on_message",
+    "authenticate",
+    "check_message",
+)
 #: Hooks that are called plugin by plugin, so that nothing could go around all of them.
 _NO_WRAPPERS: Final = (
     "register_services",
@@ -78,6 +84,8 @@ class PluginInfo:
         version: The distribution's version.
         hooks: Names of the hooks that it implements, sorted.
         services: The manifests of the services that it owns.
+        fails_open: Whether messages pass that its async `check_message` has no answer
+            to in time.
         status: How it stands with it.
         reason: Why it is broken, in one line.
     """
@@ -87,6 +95,7 @@ class PluginInfo:
     version: str | None = None
     hooks: tuple[str, ...] = ()
     services: tuple[Service, ...] = ()
+    fails_open: bool = False
     status: PluginStatus = PluginStatus.LOADED
     reason: str = ""
 
@@ -255,11 +264,14 @@ def _candidate(info: PluginInfo, load: Callable[[], object]) -> _Candidate:
         plugin = _make(load())
         hooks = _check_hooks(info.name, plugin)
         services = _services_of(hooks)
+        fails_open = _fails_open(plugin, hooks)
     except PluginError as exc:
         return _Candidate(_broken(info, str(exc)), error=exc)
     except (Exception, SystemExit) as exc:  # a module may call sys.exit()
         return _Candidate(_broken(info, f"{type(exc).__name__}: {exc}"), error=exc)
-    info = replace(info, hooks=tuple(sorted(hooks)), services=services)
+    info = replace(
+        info, hooks=tuple(sorted(hooks)), services=services, fails_open=fails_open
+    )
     return _Candidate(info, plugin)
 
 
@@ -346,3 +358,24 @@ def _services_of(hooks: Mapping[str, pluggy.HookImpl]) -> tuple[Service, ...]:
         if not isinstance(service, Service):
             raise PluginError(f"register_services returned {service!r}, not a Service")
     return services
+
+
+def _fails_open(plugin: object, hooks: Mapping[str, pluggy.HookImpl]) -> bool:
+    """Return what a plugin says of messages that it has no answer to in time.
+
+    Raises:
+        PluginError: It says so of nothing that could be late.
+    """
+    fails_open: object = getattr(plugin, "wsprism_fail_open", None)
+    if fails_open is None:
+        return False
+    if not isinstance(fails_open, bool):
+        raise PluginError(f"its wsprism_fail_open is {fails_open!r}, not a bool")
+    check = hooks.get("check_message")
+    if check is None or not inspect.iscoroutinefunction(check.function):
+        raise PluginError(
+            "its wsprism_fail_open is for an async check_message, and it has none; "
+            "hot frames and what is checked at once never wait, and so never pass "
+            "unchecked"
+        )
+    return fails_open

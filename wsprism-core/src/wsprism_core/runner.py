@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from wsprism_core import logs
+from wsprism_core.certificates import CertificateError, CertificateWatch
 from wsprism_core.clock import LoopClock
 from wsprism_core.collector import Collector
 from wsprism_core.config import (
@@ -30,6 +32,7 @@ from wsprism_core.options import RunOptions
 from wsprism_core.pid_file import pid_file
 from wsprism_core.plugins import PluginSet
 from wsprism_core.policy.origins import is_loopback
+from wsprism_core.policy.proxies import TrustedProxies
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.reloading import Reloading
@@ -37,8 +40,10 @@ from wsprism_core.settings.loading import configuration, idle_patterns
 from wsprism_core.signals import StopSignals, hangups, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.deflate import Deflate
+from wsprism_core.transports.half_open import HalfOpen
 from wsprism_core.transports.plain import HttpTransport
 from wsprism_core.transports.port import Host, Transport
+from wsprism_core.transports.stream import StreamTransport
 from wsprism_core.transports.tcp import TcpTransport
 from wsprism_core.transports.websocket import WebSocketTransport
 
@@ -278,6 +283,7 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
     ):
         gateway = _assemble(prepared, recorder)
         reloading = Reloading(prepared.options, gateway)
+        certificates = _certificates(prepared, gateway)
         collector = Collector(
             LoopClock(asyncio.get_running_loop()),
             full=prepared.config.gateway.full_gc_interval_ms / 1000,
@@ -294,12 +300,16 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
                 started(gateway)
             collector.start()
             gateway.watch()
+            if certificates is not None:
+                certificates.start()
             await signals.stop.wait()
             await unless(signals.hurry, gateway.drain())
         finally:
             reloads.cancel()
             await gateway.stop()
             collector.stop()
+            if certificates is not None:
+                certificates.stop()
     return 0
 
 
@@ -387,16 +397,25 @@ def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
     )
     # One account for the whole process, whatever the connections came by.
     unfinished = UnfinishedBytes(settings.max_unfinished_bytes)
+    half_open = HalfOpen(settings.max_handshakes, settings.max_handshakes_per_ip)
     websocket = WebSocketTransport(
         host,
         prepared.port,
         bounds=bounds,
         unfinished=unfinished,
+        proxies=TrustedProxies(settings.trusted_proxies),
+        half_open=half_open,
         deflate=_deflate(settings.deflate),
     )
     transports: list[Transport] = [_Listener(websocket, host, prepared.port, "--port")]
     if options.tcp_port is not None:
-        tcp = TcpTransport(host, options.tcp_port, bounds=bounds, unfinished=unfinished)
+        tcp = TcpTransport(
+            host,
+            options.tcp_port,
+            bounds=bounds,
+            unfinished=unfinished,
+            half_open=half_open,
+        )
         transports.append(_Listener(tcp, host, options.tcp_port, "--tcp-port"))
     register = compile_each(prepared.plugins.hook("register_transports"))
     for plugin, register_transports in register.items():
@@ -423,6 +442,28 @@ def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
             boundary=recorder,
         )
     except WsPrismError as error:
+        raise RunError(str(error), exit_code=2) from error
+
+
+def _certificates(prepared: Prepared, gateway: Gateway) -> CertificateWatch | None:
+    """Return what looks after the certificate, which now secures the gateway's sockets.
+
+    Raises:
+        RunError: There is none that can be used.
+    """
+    settings = prepared.config.gateway.tls
+    if settings is None:
+        return None
+
+    def apply(context: ssl.SSLContext) -> None:
+        for transport in gateway.transports:
+            if isinstance(transport, _Listener):
+                transport.secure(context)
+
+    clock = LoopClock(asyncio.get_running_loop())
+    try:
+        return CertificateWatch(settings, clock, gateway.metrics, apply)
+    except CertificateError as error:
         raise RunError(str(error), exit_code=2) from error
 
 
@@ -507,6 +548,11 @@ class _Listener:
         self.address = ""
         self.stop_accepting = transport.stop_accepting
         self.stop = transport.stop
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Secure connections that come from now on."""
+        if isinstance(self._transport, StreamTransport):
+            self._transport.ssl_context = context
 
     async def start(self, host: Host) -> None:
         """Listen.

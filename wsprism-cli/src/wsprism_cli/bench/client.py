@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -29,6 +30,7 @@ from wsprism_cli.bench.wire import (
     ping_message,
     token,
 )
+from wsprism_cli.trust import trusting
 
 __all__ = (
     "NO_STREAM",
@@ -79,6 +81,7 @@ class Target:
         tenant: The tenant; None where the gateway has one.
         ticket: `{n}` in it is the client's index.
         prefix: What the names of the rooms begin with, so that nobody else is in them.
+        ca: A file with the authorities to trust; None is the system's.
     """
 
     host: str
@@ -88,6 +91,11 @@ class Target:
     tenant: str | None
     ticket: str = field(repr=False)
     prefix: str = "bench-"
+    ca: str | None = None
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Return what connections to it are secured with, None where none is."""
+        return trusting(self.ca) if self.tls else None
 
     def room(self, name: str, number: int) -> str:
         """Return the whole name of a room of the plan, for a client."""
@@ -492,12 +500,17 @@ async def open_client(
         except OSError as error:
             asked = f"{target.host}:{target.port}"
             raise LoadError(f"nothing answers on {asked}: {error.strerror}") from None
-        await loop.create_connection(
+        transport, _ = await loop.create_connection(
             lambda: client,
             sock=sock,
             ssl=tls,
             server_hostname=target.host if tls else None,
         )
+        if tls and group.bytes_per_s:
+            # What the client's own TLS holds unread would be as old as what waits.
+            # Where a loop can't be told, the figures are of that too.
+            with contextlib.suppress(AttributeError):
+                transport.set_read_buffer_limits(SMALL_BUFFER)  # type: ignore[attr-defined]
     except BaseException:
         sock.close()
         raise

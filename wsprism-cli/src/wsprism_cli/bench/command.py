@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from wsprism_cli.terminal import fail
+from wsprism_cli.trust import ca_option
 
 if TYPE_CHECKING:
     from wsprism_cli.bench.conductor import Setting
@@ -99,6 +100,7 @@ Examples:
     help="Who the clients are, with --url; {n} is the number of each.",
 )
 @click.option("--tenant", help="The tenant, with --url, where it has several.")
+@ca_option("The authority that signed the certificate, with --url wss://.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option(
     "--plot",
@@ -118,6 +120,7 @@ def bench(
     url: str | None,
     ticket: str,
     tenant: str | None,
+    ca: Path | None,
     as_json: bool,
     plot: Path | None,
 ) -> None:
@@ -141,11 +144,13 @@ def bench(
     except ValueError as error:
         raise click.UsageError(f"{scenario} {error}") from None
     try:
-        target = None if url is None else target_of(url, tenant, ticket)
+        target = None if url is None else target_of(url, tenant, ticket, ca)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--url'") from None
     if url is None and tenant is not None:
         raise click.UsageError("--tenant goes with --url")
+    if ca is not None and (target is None or not target.tls):
+        raise click.UsageError("--ca goes with --url wss://")
     if url is not None and plugins is not None:
         raise click.UsageError("--plugins goes with a gateway that is started here")
     names = _names(plugins, chosen.plugins)

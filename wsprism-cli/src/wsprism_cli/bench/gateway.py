@@ -88,7 +88,9 @@ def configuration(plugins: Sequence[str], quotes_per_s: float) -> dict[str, Any]
     }
 
 
-def target_of(url: str, tenant: str | None, ticket: str) -> Target:
+def target_of(
+    url: str, tenant: str | None, ticket: str, ca: Path | None = None
+) -> Target:
     """Return where a URL leads.
 
     Raises:
@@ -109,6 +111,7 @@ def target_of(url: str, tenant: str | None, ticket: str) -> Target:
         tls=tls,
         tenant=tenant,
         ticket=ticket,
+        ca=None if ca is None else str(ca),
     )
 
 
@@ -341,7 +344,7 @@ async def _fetch(target: Target, path: str) -> str | None:
     try:
         async with asyncio.timeout(STOP_TIMEOUT):
             reader, writer = await asyncio.open_connection(
-                target.host, target.port, ssl=target.tls or None
+                target.host, target.port, ssl=target.tls_context()
             )
             try:
                 writer.write(

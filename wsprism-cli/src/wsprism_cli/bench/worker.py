@@ -12,7 +12,6 @@ import gc
 import heapq
 import json
 import os
-import ssl
 import sys
 import threading
 import time
@@ -66,7 +65,7 @@ class Worker:
         self._wait_finely: bool = told["wait_finely"]
         self._say = say
         self._tally = Tally(self._plan.streams)
-        self._tls = ssl.create_default_context() if self._target.tls else None
+        self._tls = self._target.tls_context()
         self._clients: dict[int, LoadClient] = {}
         self._senders: list[list[Sender]] = [[] for _ in self._plan.streams]
         self._of_client: dict[tuple[int, int], Sender] = {}

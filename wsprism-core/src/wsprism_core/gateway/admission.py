@@ -31,8 +31,10 @@ PRE_AUTH_BYTES = 8 * 1024
 #: Seconds that a client is told to wait for a full or draining gateway.
 RETRY_SECONDS = 2
 
-#: Handshakes over the limit that are logged in a second; further ones are counted.
+#: Handshakes over a bound that are logged in a second; further ones are counted.
 LOGGED_PER_SECOND = 10
+#: The statuses of those.
+_OVER_A_BOUND = (429, 503)
 
 #: What a ticket and the limits come to.
 Verdict: TypeAlias = tuple[Tenant, Identity] | Refusal
@@ -116,10 +118,8 @@ class Admission:
             retry_after=wait,
             code=ErrorCode.RATE_LIMITED,
         )
-        self._metrics.handshakes[transport, "429"] += 1
-        # In a storm the counter tells how many; the log need not drown in them.
-        if not self._storm.exceeded(self._clock.now()):
-            self._note("refused", transport, address, refusal.status, refusal.reason)
+        request = ConnectRequest(transport=transport, address=address)
+        self.note_refusal(request, refusal.status, refusal.reason)
         return refusal
 
     def check_origin(self, origins: Sequence[str]) -> Refusal | None:
@@ -193,6 +193,9 @@ class Admission:
     def note_refusal(self, request: ConnectRequest, code: int, reason: str) -> None:
         """Count and log a connection that becomes no session."""
         self._metrics.handshakes[request.transport, str(code)] += 1
+        # In a storm the counter tells how many; the log need not drown in them.
+        if code in _OVER_A_BOUND and self._storm.exceeded(self._clock.now()):
+            return
         self._note("refused", request.transport, request.address, code, reason)
 
     def note_early_end(self, request: ConnectRequest, code: int, reason: str) -> None:
@@ -243,6 +246,16 @@ class Admission:
                     retry_after=RETRY_SECONDS,
                     code=ErrorCode.RESOURCE_EXHAUSTED,
                 )
+        shadow = tenant.shadow
+        if shadow is not None:
+            limit, total = (
+                shadow.limits.max_sessions_per_user,
+                shadow.limits.max_sessions_total,
+            )
+            if limit and mine >= limit:
+                shadow.count("max_sessions_per_user")
+            elif total and self._sessions.in_tenant(tenant.id) >= total:
+                shadow.count("max_sessions_total")
         return None
 
     def _decide(

@@ -22,6 +22,7 @@ from wsprism_core.gateway.drain import Drain
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.expiry import Expiry
 from wsprism_core.gateway.failures import Failures
+from wsprism_core.gateway.filters import filters_of
 from wsprism_core.gateway.heartbeat import BEATS_PER_INTERVAL, Heartbeat
 from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.host import GatewayHost
@@ -100,7 +101,8 @@ class Gateway:
         ManifestError: The services clash.
         ConfigError: A plugin's section is wrong, or belongs to no plugin; or a key for
             tickets cannot be used.
-        PluginError: A plugin's `register_routes` raised, or returned no routes.
+        PluginError: A plugin's `register_routes` raised, or returned no routes, or a
+            wrapper would go around an async `check_message`.
         RouteError: Two plugins answer the same path, or a path cannot be had.
     """
 
@@ -130,7 +132,10 @@ class Gateway:
         self._log = EventLog("gateway")
         self._tasks = Tasks(self._log)
         failures = Failures(self.metrics)
-        tenants = {tenant.id: Tenant(tenant, clock.now()) for tenant in config.tenants}
+        tenants = {
+            tenant.id: Tenant(tenant, clock.now(), self.metrics.shadow_refusals)
+            for tenant in config.tenants
+        }
         self._tenants = tenants
         routes = build_routes(plugins, observe_with(failures, self._tasks.spawn))
         services = [route.service for route in routes.services.values()]
@@ -235,6 +240,9 @@ class Gateway:
             catalog=catalog,
             egress=egress,
             hooks=hooks,
+            filters=filters_of(
+                plugins, settings.filter_budget_ms / 1000, self.metrics, failures
+            ),
             rooms=self.rooms,
             metrics=self.metrics,
             failures=failures,
@@ -320,7 +328,9 @@ class Gateway:
         )
         self._reloader = Reloader(
             config,
-            TenantApplier(tenants, ingress, self._desk, clock),
+            TenantApplier(
+                tenants, ingress, self._desk, clock, self.metrics.shadow_refusals
+            ),
             self._tickets.prepare,
             appliers(
                 LiveParts(

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from wsprism_core.actions import Actions
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS
 from wsprism_core.gateway.tasks import being_cancelled
 from wsprism_core.protocol.errors import ProtocolError
@@ -24,10 +23,10 @@ __all__ = ("MAX_BYTES", "Finish", "HandlerQueues", "Job", "Start")
 #: How much one session's handlers may hold before its reading pauses, in bytes.
 MAX_BYTES = 1024 * 1024
 
-#: Starts a handler; what it returns may have to be awaited.
-Start: TypeAlias = Callable[[], Awaitable[Actions] | Actions]
-#: Takes what the handler returned or raised.
-Finish: TypeAlias = Callable[[Actions, BaseException | None], None]
+#: Starts a handler, or a filter; what it returns may have to be awaited.
+Start: TypeAlias = Callable[[], Any]
+#: Takes what that returned or raised: actions, or of a filter its verdict.
+Finish: TypeAlias = Callable[[Any, BaseException | None], None]
 
 
 class Job:
@@ -174,15 +173,16 @@ class HandlerQueues:
 
 
 async def _run(job: Job) -> None:
-    actions: Actions = None
+    result: Any = None
     failure: BaseException | None = None
     try:
         result = job.start()
-        actions = await result if isinstance(result, Awaitable) else result
+        if isinstance(result, Awaitable):
+            result = await result
     except STOPS_THE_PROCESS:
         raise
     except BaseException as error:
         if being_cancelled():
             raise
-        failure = error
-    job.finish(actions, failure)
+        result, failure = None, error
+    job.finish(result, failure)

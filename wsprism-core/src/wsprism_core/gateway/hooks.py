@@ -25,7 +25,7 @@ from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 from wsprism_core.realtime.session import Session
 
-__all__ = ("EventHooks",)
+__all__ = ("EventHooks", "check_failed", "judge_message")
 
 #: What is sent in the name of a service; the other actions are done in nobody's.
 _SENT: Final = (Ack, Broadcast, BroadcastFrame, Pull, Push, PushFrame, Reply)
@@ -135,7 +135,7 @@ class EventHooks:
                     raise
                 except BaseException as error:
                     self._failures.note(plugin, name, error)
-                    raise _check_failed() from error
+                    raise check_failed() from error
 
             return guarded
 
@@ -186,17 +186,33 @@ def _judge_join(function: Function) -> Function:
 def _judge_message(function: Function) -> Function:
     def judged(session: Session, message: Envelope) -> Envelope | None:
         kind = message.svc, message.type
-        answer = function(session, message)
-        if answer is not None and not isinstance(answer, Envelope):
-            wrong = type(answer).__name__
-            raise TypeError(f"check_message returned {wrong}, not an Envelope")
-        # What was changed in place counts as well.
-        passed = message if answer is None else answer
-        if (passed.svc, passed.type) != kind:
-            raise ValueError("a rewritten message keeps its svc and type")
-        return answer
+        return judge_message(kind, message, function(session, message))
 
     return judged
+
+
+def judge_message(
+    kind: tuple[str, str], message: Envelope, answer: object
+) -> Envelope | None:
+    """Return what a check of a message returned.
+
+    Args:
+        kind: The message's service and type, as they were.
+        message: The message, as it is now.
+        answer: What was returned.
+
+    Raises:
+        TypeError: That is no message.
+        ValueError: The check made it a message of another kind.
+    """
+    if answer is not None and not isinstance(answer, Envelope):
+        wrong = type(answer).__name__
+        raise TypeError(f"check_message returned {wrong}, not an Envelope")
+    # What was changed in place counts as well.
+    passed = message if answer is None else answer
+    if (passed.svc, passed.type) != kind:
+        raise ValueError("a rewritten message keeps its svc and type")
+    return answer
 
 
 def _without_service(actions: Actions) -> Iterator[Action]:
@@ -215,5 +231,6 @@ def _without_service(actions: Actions) -> Iterator[Action]:
         yield action
 
 
-def _check_failed() -> ProtocolError:
+def check_failed() -> ProtocolError:
+    """Return what a client is told whose message could not be checked."""
     return ProtocolError(ErrorCode.INTERNAL, "a check of this message failed")

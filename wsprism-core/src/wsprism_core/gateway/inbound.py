@@ -8,11 +8,12 @@ look-up. What has no entry is refused, and only then does anybody ask why.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.checks import Check
 from wsprism_core.manifest import Inbound, Opcode, RoomRule
-from wsprism_core.metrics import Metrics
+from wsprism_core.metrics import Metrics, ShadowedTally
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.routing import Routes, ServiceRoute
 
@@ -64,6 +65,11 @@ class TextEntry:
         self.check = check
         self.lane = catalog.answer_lane(self.svc, kind.name)
         self.tally = metrics.messages_of(tenant.id, self.svc, "text")
+        shadow = tenant.shadow
+        if shadow is not None and not shadow.passes_text(self.svc, kind.name):
+            self.tally = ShadowedTally(
+                self.tally, partial(shadow.count, "ext_allowlist")
+            )
         self.latest = kind.latest
         self.key = kind.key
         self.drop_stale = kind.drop_stale
@@ -105,6 +111,12 @@ class FrameEntry:
         self.layout = kind.layout
         self.lane = lane
         self.tally = metrics.messages_of(tenant.id, self.svc, "hot")
+        svc_id, shadow = route.service.svc_id, tenant.shadow
+        assert svc_id is not None
+        if shadow is not None and not shadow.passes_hot(svc_id, kind.number):
+            self.tally = ShadowedTally(
+                self.tally, partial(shadow.count, "hot_allowlist")
+            )
         self.drop_stale = kind.drop_stale
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from wsprism_core.actions import ACTION_TYPES, Actions
 from wsprism_core.gateway.builtin import Builtin
@@ -18,6 +18,7 @@ from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.checks import Check
 from wsprism_core.gateway.egress import Egress, Origin
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
+from wsprism_core.gateway.filters import Filtered, MessageFilters
 from wsprism_core.gateway.handlers import Job, Start
 from wsprism_core.gateway.hooks import EventHooks
 from wsprism_core.gateway.inbound import InboundTable, TextEntry
@@ -54,6 +55,7 @@ class Ingress:
         catalog: Which lane answers ride.
         egress: What performs what handlers return.
         hooks: For `check_message`.
+        filters: The same where one is async, else None.
         rooms: What aliases stand for.
         metrics: Where messages are counted.
         failures: Where failures of handlers are noted.
@@ -68,6 +70,7 @@ class Ingress:
         catalog: Catalog,
         egress: Egress,
         hooks: EventHooks,
+        filters: MessageFilters | None,
         rooms: RoomRegistry,
         metrics: Metrics,
         failures: Failures,
@@ -79,6 +82,7 @@ class Ingress:
         self._egress = egress
         self._newest = Newest(egress, metrics)
         self._hooks = hooks
+        self._filters = filters
         self._rooms = rooms
         self._metrics = metrics
         self._failures = failures
@@ -145,6 +149,9 @@ class Ingress:
             message.room = None
         if entry.check is not None:
             message.data = entry.check(message.data)
+        if self._filters is not None:
+            self._filter(connection, entry, message, size, self._filters)
+            return
         if self._hooks.checks_messages:
             message = self._hooks.check_message(session, message)
             if connection.session is None:
@@ -152,6 +159,84 @@ class Ingress:
                 return
             if room is not None:
                 room = message.room
+        self._hand_over(connection, session, entry, message, size, room)
+
+    def _filter(
+        self,
+        connection: Connection,
+        entry: TextEntry,
+        message: Envelope,
+        size: int,
+        filters: MessageFilters,
+    ) -> None:
+        """Let async checks see a message behind those before it.
+
+        Raises:
+            ProtocolError: As many as may wait do so already.
+        """
+        session = connection.session
+        assert session is not None
+
+        def finish(result: Any, failure: BaseException | None) -> None:
+            if connection.session is not session:
+                return
+            try:
+                if failure is not None:
+                    # Filters raise nothing else; a recording knows it by its name.
+                    raise cast("ProtocolError", failure)
+                # What a recording hands over is a list.
+                (verdict,) = result if isinstance(result, list) else (result,)
+                self._filtered(connection, session, entry, message, size, verdict)
+            except ProtocolError as error:
+                error.ref = message.seq
+                connection.refuse(error, lane=entry.lane)
+
+        ask = partial(filters.ask, session, message)
+        # They wait in a queue of their own: no service has a name with a colon.
+        connection.handlers().submit(f"filter:{entry.svc}", Job(ask, finish, size))
+
+    def _filtered(
+        self,
+        connection: Connection,
+        session: Session,
+        entry: TextEntry,
+        message: Envelope,
+        size: int,
+        verdict: Filtered,
+    ) -> None:
+        """Take a message that has passed its filters to its owner.
+
+        Raises:
+            ProtocolError: It is refused.
+        """
+        room = message.room
+        if entry.room_rule is MEMBER:
+            # It was a member before it waited.
+            membership = None if room is None else session.memberships.get(room)
+            if membership is None or membership.quiet:
+                raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
+        else:
+            room = None
+        if verdict.rewritten:
+            message.room, message.data = verdict.room, verdict.data
+            if room is not None:
+                room = message.room
+        self._hand_over(connection, session, entry, message, size, room)
+
+    def _hand_over(
+        self,
+        connection: Connection,
+        session: Session,
+        entry: TextEntry,
+        message: Envelope,
+        size: int,
+        room: str | None,
+    ) -> None:
+        """Hand a message that is checked to its owner.
+
+        Raises:
+            ProtocolError: The owner refuses it, or as many as may wait do so already.
+        """
         origin = Origin(
             session, entry.lane, message.seq, message.ack_requested, room, None
         )
@@ -197,6 +282,9 @@ class Ingress:
         if not tenant.text.passes(svc, type):
             raise ProtocolError(ErrorCode.NOT_ALLOWED, "your tenant does not allow it")
         if svc == "room":
+            shadow = tenant.shadow
+            if shadow is not None and not shadow.passes_text(svc, type):
+                shadow.count("ext_allowlist")
             connection.table.room_tally.count += 1
             self._builtin.room(session, message)
             return

@@ -10,6 +10,7 @@ that was lowered; only the sessions of a tenant that is gone are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -93,6 +94,7 @@ class TenantApplier:
         ingress: Where it is compiled what their clients may send.
         desk: Where their sessions are.
         clock: Time.
+        shadow_refusals: Where it is counted what limits on trial would refuse.
     """
 
     def __init__(
@@ -101,7 +103,9 @@ class TenantApplier:
         ingress: Ingress,
         desk: SessionDesk,
         clock: Clock,
+        shadow_refusals: Counter[tuple[str, str]] | None = None,
     ) -> None:
+        self._shadow_refusals = shadow_refusals
         self._tenants = tenants
         self._ingress = ingress
         self._desk = desk
@@ -112,7 +116,7 @@ class TenantApplier:
         now = self._clock.now()
         before = {tenant.id: tenant for tenant in old.tenants}
         built = {
-            tenant.id: Tenant(tenant, now)
+            tenant.id: Tenant(tenant, now, self._shadow_refusals)
             for tenant in new.tenants
             if before.get(tenant.id) != tenant
         }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from wsprism_core.actions import JoinRoom
 from wsprism_core.backplane.port import Backplane
+from wsprism_core.config import ShadowPolicy, TenantLimits
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.hooks import EventHooks
@@ -35,6 +36,13 @@ __all__ = ("RoomDesk",)
 
 #: How often a session may fetch `max_recover_messages`: at once, and a second.
 FETCHES_AT_ONCE, FETCHES_A_SECOND = 10, 1
+
+#: What a client is told that would go over a limit.
+_OVER: Final = {
+    "max_rooms_per_user": "you are in as many rooms as you may be",
+    "max_rooms_total": "there are as many rooms as there may be",
+    "max_users_per_room": "the room is full",
+}
 
 
 class RoomDesk:
@@ -224,7 +232,18 @@ class RoomDesk:
         if tenant is None:
             # The session ends in a moment.
             raise ProtocolError(ErrorCode.NOT_ALLOWED, "the tenant was removed")
-        limits = tenant.limits
+        rule = self._over(session, name, tenant.limits)
+        if rule is not None:
+            raise ProtocolError(ErrorCode.RESOURCE_EXHAUSTED, _OVER[rule])
+        if tenant.shadow is not None:
+            rule = self._over(session, name, tenant.shadow.limits)
+            if rule is not None:
+                tenant.shadow.count(rule)
+
+    def _over(
+        self, session: Session, name: str, limits: TenantLimits | ShadowPolicy
+    ) -> str | None:
+        """Return the limit that a join would go over, None where there is none."""
         room = self._rooms.get(session.tenant, name)
         if limits.max_rooms_per_user:
             joined = {
@@ -233,14 +252,15 @@ class RoomDesk:
                 for other in one.rooms
             }
             if name not in joined and len(joined) >= limits.max_rooms_per_user:
-                raise _exhausted("you are in as many rooms as you may be")
+                return "max_rooms_per_user"
         if room is None:
             total = self._rooms.in_tenant(session.tenant)
             if limits.max_rooms_total and total >= limits.max_rooms_total:
-                raise _exhausted("there are as many rooms as there may be")
+                return "max_rooms_total"
         elif limits.max_users_per_room and not room.has_user(session.user):
             if room.users >= limits.max_users_per_room:
-                raise _exhausted("the room is full")
+                return "max_users_per_room"
+        return None
 
     def _tell_joined(
         self, membership: Membership, ref: int | None, missed: Missed | None = None
@@ -310,7 +330,3 @@ class _RoomSubscriber:
     def exited(self, n: int) -> None:
         self._room.exited(n)
         self._changed(self._room)
-
-
-def _exhausted(msg: str) -> ProtocolError:
-    return ProtocolError(ErrorCode.RESOURCE_EXHAUSTED, msg)

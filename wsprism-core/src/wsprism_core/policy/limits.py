@@ -10,6 +10,7 @@ import random
 from collections import OrderedDict, deque
 from typing import Final
 
+from wsprism_core.policy.proxies import limiter_key
 from wsprism_core.realtime.clock import Clock
 
 __all__ = ("EventWindow", "HandshakeLimiter", "SpentLimits", "TokenBucket")
@@ -184,6 +185,7 @@ class HandshakeLimiter:
             None where it may go on, else whole seconds to wait.
         """
         now = self._clock.now()
+        address = limiter_key(address)
         bucket = self._by_ip.get(address)
         if bucket is None:
             bucket = self._by_ip[address] = _Entrance(*self._per_ip, now)

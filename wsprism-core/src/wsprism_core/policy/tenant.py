@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from wsprism_core.config import (
     HotErrorMode,
     OnExceed,
@@ -11,6 +13,7 @@ from wsprism_core.config import (
 )
 from wsprism_core.policy.allowlist import HotAllowlist, TextAllowlist
 from wsprism_core.policy.limits import SpentLimits, TokenBucket
+from wsprism_core.policy.shadow import Shadow
 
 __all__ = ("Tenant",)
 
@@ -21,13 +24,30 @@ class Tenant:
     Args:
         config: Its section of the configuration.
         now: Seconds on the gateway's clock.
+        shadow_refusals: Where it is counted what limits on trial would refuse, by
+            tenant and rule.
 
     Attributes:
         bucket: The rate limit that all its connections share, or None.
+        shadow: Its limits on trial, or None.
     """
 
-    def __init__(self, config: TenantConfig, now: float) -> None:
+    def __init__(
+        self,
+        config: TenantConfig,
+        now: float,
+        shadow_refusals: Counter[tuple[str, str]] | None = None,
+    ) -> None:
         policy = config.policy
+        self.shadow = (
+            None
+            if policy.shadow is None
+            else Shadow(
+                config.id,
+                policy.shadow,
+                Counter() if shadow_refusals is None else shadow_refusals,
+            )
+        )
         self.id = config.id
         self.limits = config.limits
         self.text = TextAllowlist(policy.ext_allowlist)
@@ -66,6 +86,7 @@ class Tenant:
             now: Seconds on the gateway's clock.
         """
         self.limits = other.limits
+        self.shadow = other.shadow
         self.text = other.text
         self.hot = other.hot
         self.tells_hot_errors = other.tells_hot_errors
@@ -99,14 +120,14 @@ class Tenant:
 
     def _new_bucket(self, now: float) -> TokenBucket | None:
         rate, burst = self._rate
-        return TokenBucket(rate, burst, now) if rate else None
+        bucket = TokenBucket(rate, burst, now) if rate else None
+        return bucket if self.shadow is None else self.shadow.beside(bucket, now)
 
 
 def _going_on(
     bucket: TokenBucket | None, fresh: TokenBucket | None, now: float
 ) -> TokenBucket | None:
-    """Return a bucket that limits as a fresh one does, and holds what it held."""
-    if bucket is None or fresh is None:
-        return fresh
-    bucket.change(fresh.rate, fresh.burst, now)
-    return bucket
+    """Return a fresh bucket that holds no more than the one before it."""
+    if bucket is not None and fresh is not None:
+        fresh.lower(bucket.level(now))
+    return fresh

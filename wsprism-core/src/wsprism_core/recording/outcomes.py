@@ -10,12 +10,16 @@ import msgpack  # type: ignore[import-untyped]
 
 from wsprism_core.actions import ACTION_TYPES, Action, Actions, Pull, Source
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS
+from wsprism_core.gateway.filters import Filtered
 from wsprism_core.protocol.errors import Malformed, ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
 
 __all__ = ("Listed", "listed", "outcome_of", "pack_outcome", "with_sources")
 
-_ACTIONS: Final[dict[str, Any]] = {kind.__name__: kind for kind in ACTION_TYPES}
+#: What a plugin's function may come to; of a filter it is its verdict.
+_ACTIONS: Final[dict[str, Any]] = {
+    kind.__name__: kind for kind in (*ACTION_TYPES, Filtered)
+}
 #: Stands for what no codec can carry, and is refused again in the replay.
 _UNKNOWN: Final = msgpack.ExtType(1, b"")
 

@@ -11,7 +11,7 @@ from wsprism_core.transports.handshake import (
     check_upgrade,
     connect_request,
 )
-from wsprism_core.transports.http import Head, Rejected, parse_head
+from wsprism_core.transports.http import Head, Rejected
 from wsprism_core.transports.plain import HttpDoor
 from wsprism_core.transports.port import Grant, Refusal
 
@@ -51,7 +51,7 @@ class Door(HttpDoor):
             super().data_received(data)
 
     def _serve(self, raw: bytes, rest: bytes) -> None:
-        head = parse_head(raw)
+        head = self._parse_head(raw)
         if head.path == WEBSOCKET_PATH:
             self._serve_handshake(head, rest)
         else:

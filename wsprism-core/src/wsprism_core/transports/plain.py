@@ -27,17 +27,45 @@ class HttpDoor(StreamConnection):
     answered, or the socket is cut.
     """
 
-    __slots__ = ("_answered", "_reader")
+    __slots__ = ("_answered", "_client", "_reader")
 
     def __init__(self, home: StreamTransport) -> None:
         super().__init__(home)
         self._reader = HeadReader()
         self._answered = False
+        # What a trusted proxy says of the peer that it stands for.
+        self._client: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The client's address, without the port, as far as that is known yet."""
+        return super().address if self._client is None else self._client
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the socket, and start the deadline."""
+        """Take the socket, and start the deadline, unless there are too many."""
         super().connection_made(transport)
-        self._arm(self._home.host.timeouts.handshake, self._late)
+        now = self._home.loop.time()
+        refusal = None if self.place is not None else self._take_place(now)
+        if refusal is not None:
+            # At once, with nothing kept for the time that it may take to end.
+            self._home.host.refused(self._home.name, self.address, refusal)
+            self._answer(refusal_response(refusal))
+            transport.close()
+            return
+        since = now if self.place is None else self.place.since
+        self._arm(self._home.host.timeouts.handshake - (now - since), self._late)
+
+    def _take_place(self, now: float) -> Refusal | None:
+        """Count the handshake that begins; say whether it is one too many.
+
+        The clients of a trusted proxy are counted apart, each once it is known.
+        """
+        place = self._home.half_open.enter(now)
+        if isinstance(place, Refusal):
+            return place
+        self.place = place
+        address = self.address
+        return None if self._home.proxies.trusts(address) else place.belongs_to(address)
 
     def data_received(self, data: bytes) -> None:
         """Read on until the head is there."""
@@ -65,8 +93,25 @@ class HttpDoor(StreamConnection):
         Raises:
             Rejected: It is answered with an error.
         """
-        head = parse_head(raw)
+        head = self._parse_head(raw)
         self._answer(self._plain(head), head.method)
+
+    def _parse_head(self, raw: bytes) -> Head:
+        """Return a head taken apart, and find out whose it is.
+
+        Raises:
+            Rejected: It breaks the grammar or a bound, or its client has too many
+                handshakes under way.
+        """
+        head = parse_head(raw)
+        self._client = self._home.proxies.client_of(
+            self.address, head.values("forwarded"), head.values("x-forwarded-for")
+        )
+        refusal = None if self.place is None else self.place.belongs_to(self._client)
+        if refusal is not None:
+            wait = {"Retry-After": str(refusal.retry_after)}
+            raise Rejected(refusal.status, refusal.reason, wait)
+        return head
 
     def _plain(self, head: Head) -> HttpResponse:
         """Return the answer to a plain request.

@@ -10,8 +10,11 @@ import sys
 from collections.abc import Callable
 from typing import Final, cast
 
+from wsprism_core.policy.proxies import TrustedProxies
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
+from wsprism_core.transports.entrance import TlsEntrance
+from wsprism_core.transports.half_open import HalfOpen, Place
 from wsprism_core.transports.port import Host
 
 __all__ = ("StreamConnection", "StreamTransport", "tune")
@@ -57,14 +60,18 @@ class StreamConnection(asyncio.Protocol):
 
     Args:
         home: The transport that accepted it.
+
+    Attributes:
+        place: Where its handshake is counted while it is under way.
     """
 
-    __slots__ = ("__weakref__", "_home", "_socket", "_timer")
+    __slots__ = ("__weakref__", "_home", "_socket", "_timer", "place")
 
     def __init__(self, home: StreamTransport) -> None:
         self._home = home
         self._socket: asyncio.Transport | None = None
         self._timer: Timer | None = None
+        self.place: Place | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket."""
@@ -76,7 +83,14 @@ class StreamConnection(asyncio.Protocol):
         """Let go of everything; the socket is closed."""
         self._disarm()
         self._socket = None
+        self.leave_place()
         self._home.forget(self)
+
+    def leave_place(self) -> None:
+        """Note that the handshake is over."""
+        place, self.place = self.place, None
+        if place is not None:
+            place.leave()
 
     @property
     def address(self) -> str:
@@ -127,12 +141,16 @@ class StreamTransport:
     Args:
         host: Where to listen: a name or an address.
         port: Where to listen; 0 lets the system choose.
-        ssl_context: Speak TLS with it.
+        ssl_context: Speak TLS with it, see the attribute.
         bounds: What one connection may send.
         unfinished: What all connections together may hold of messages that are not
             whole yet; give several transports the same to bound their sum.
+        proxies: Whose word about the clients behind them counts; by default nobody's.
+        half_open: What all handshakes under way are counted in; to be shared likewise.
 
     Attributes:
+        ssl_context: What new connections are secured with, None where none is; another
+            may take its place, with another certificate.
         address: Where it listens, for people. Empty before `start`.
         port: The port that it listens on; after `start` the one chosen.
         connections: Every open socket.
@@ -154,15 +172,20 @@ class StreamTransport:
         ssl_context: ssl.SSLContext | None = None,
         bounds: InboundBounds | None = None,
         unfinished: UnfinishedBytes | None = None,
+        proxies: TrustedProxies | None = None,
+        half_open: HalfOpen | None = None,
     ) -> None:
         self.address = ""
         self.port = port
         self.bounds = bounds or InboundBounds()
         self.unfinished = unfinished or UnfinishedBytes()
+        self.proxies = proxies or TrustedProxies(())
+        self.half_open = half_open or HalfOpen()
         self.connections: set[StreamConnection] = set()
         self._interface = host
-        self._ssl_context = ssl_context
+        self.ssl_context = ssl_context
         self._server: asyncio.Server | None = None
+        self._entrance: TlsEntrance | None = None
         self._emptied: asyncio.Future[None] | None = None
 
     def connection(self) -> StreamConnection:
@@ -177,25 +200,26 @@ class StreamTransport:
         """
         self.host = host
         self.loop = asyncio.get_running_loop()
-        secure = self._ssl_context is not None
-        timeouts = host.timeouts
+        secure = self.ssl_context is not None
         self._server = await self.loop.create_server(
             self.connection,
             self._interface,
             self.port,
             backlog=BACKLOG,
-            ssl=self._ssl_context,
-            ssl_handshake_timeout=timeouts.handshake if secure else None,
-            ssl_shutdown_timeout=timeouts.close if secure else None,
+            start_serving=not secure,
         )
         for sock in self._server.sockets:
             _keep_kernel_short(sock)
         name, self.port = self._server.sockets[0].getsockname()[:2]
         shown = f"[{name}]" if ":" in name else name
         self.address = f"{self.schemes[secure]}://{shown}:{self.port}"
+        if secure:
+            self._entrance = TlsEntrance(self, self._server.sockets, BACKLOG)
 
     async def stop_accepting(self) -> None:
         """Accept no further connection; those that exist go on."""
+        if self._entrance is not None:
+            self._entrance.close()
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -203,6 +227,8 @@ class StreamTransport:
     async def stop(self) -> None:
         """Stop accepting, cut whatever is open, and wait for the closes under way."""
         await self.stop_accepting()
+        if self._entrance is not None:
+            await self._entrance.cancel()
         for connection in tuple(self.connections):
             connection.cut()
         if self.connections:

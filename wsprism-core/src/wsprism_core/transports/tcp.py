@@ -52,6 +52,8 @@ class TcpLink(StreamLink):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket, and ask the host about it."""
         super().connection_made(transport)
+        # Its handshake is TLS's alone.
+        self.leave_place()
         host, address = self._home.host, self.address
         refusal = host.greet(self._home.name, address)
         if refusal is not None:

@@ -9,6 +9,7 @@ from typing import Final
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
+from wsprism_core.policy.proxies import TrustedProxies
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.wire import Wire
 from wsprism_core.transports.bounds import (
@@ -26,6 +27,7 @@ from wsprism_core.transports.frames import (
     may_become_whole,
     whole_message,
 )
+from wsprism_core.transports.half_open import HalfOpen
 from wsprism_core.transports.handshake import Handshake
 from wsprism_core.transports.link import StreamLink
 from wsprism_core.transports.port import Grant
@@ -277,6 +279,8 @@ class WebSocketTransport(StreamTransport):
         ssl_context: ssl.SSLContext | None = None,
         bounds: InboundBounds | None = None,
         unfinished: UnfinishedBytes | None = None,
+        proxies: TrustedProxies | None = None,
+        half_open: HalfOpen | None = None,
         deflate: Deflate | None = None,
     ) -> None:
         super().__init__(
@@ -285,6 +289,8 @@ class WebSocketTransport(StreamTransport):
             ssl_context=ssl_context,
             bounds=bounds,
             unfinished=unfinished,
+            proxies=proxies,
+            half_open=half_open,
         )
         self._deflate = deflate
         self.extensions = None if deflate is None else deflate.extensions
@@ -309,5 +315,6 @@ class WebSocketTransport(StreamTransport):
     ) -> None:
         """Put a link in the place of a door."""
         link = WebSocketLink(self, handshake)
+        door.leave_place()
         link.take_over(socket, handshake.response, grant, rest)
         self.connections.discard(door)
