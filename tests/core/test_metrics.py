@@ -39,9 +39,11 @@ def test_what_was_counted_is_exposed() -> None:
     metrics.plugin_counts["chat_dropped"] += 4
     metrics.slow_handlers["chat", "on_message", "chat"] += 5
     metrics.admin_requests[401] += 6
+    metrics.admin_actions["kick", "done"] += 7
     found = samples(metrics)
     assert found["wsprism_slow_handlers_total", ("chat", "chat", "on_message")] == 5
     assert found["wsprism_admin_requests_total", ("401",)] == 6
+    assert found["wsprism_admin_actions_total", ("done", "kick")] == 7
     assert found["wsprism_messages_received_total", ("acme", "chat", "text")] == 9
     outdated = ("acme", "game", "stale")
     assert found["wsprism_messages_outdated_total", outdated] == 5

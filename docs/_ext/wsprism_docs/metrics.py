@@ -49,6 +49,7 @@ def _families() -> Iterator[Metric]:
     counted.plugin_counts["c"] = 1
     counted.slow_handlers["p", "h", "s"] = 1
     counted.admin_requests[200] = 1
+    counted.admin_actions["a", "o"] = 1
     counted.recordings_stopped["r"] = 1
     readings = metrics.Readings(
         sessions=lambda: {"t": 1},

@@ -307,8 +307,12 @@ async def test_nothing_comes_of_what_is_sent_to_a_closed_session(
     async with gateway(lab) as gw, gw.connect(user="ann") as ann:
         (session,) = gw.api.sessions_of("default", "user:ann")
         await ann.close()
-        for target in ({"session": session.id}, {"user": "user:ann"}):
-            gw.api.perform(Push("said", 1, **target), svc="lab", tenant="default")
+        for push in (
+            Push("said", 1, session=session.id),
+            Push("said", 1, user="user:ann"),
+            Push("said", 1, everyone=True),
+        ):
+            gw.api.perform(push, svc="lab", tenant="default")
         await gw.settle()
         ann.expect_nothing()
 

@@ -50,6 +50,8 @@ class Metrics:
         slow_handlers: Times that the event loop was kept for too long, by plugin, hook
             and service; `none` where no plugin was seen to do it.
         admin_requests: Requests to the admin listener, by status.
+        admin_actions: What operators wanted done, by action and outcome (`done`,
+            `refused`, `failed`).
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
     """
@@ -65,6 +67,7 @@ class Metrics:
         self.plugin_counts: Counter[str] = Counter()
         self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
         self.admin_requests: Counter[int] = Counter()
+        self.admin_actions: Counter[tuple[str, str]] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
 
@@ -215,6 +218,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Requests to the admin listener",
         ["status"],
         metrics.admin_requests,
+    )
+    yield counter(
+        "admin_actions",
+        "What operators wanted done",
+        ["action", "outcome"],
+        metrics.admin_actions,
     )
     yield counter(
         "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}

@@ -35,8 +35,8 @@ from wsprism_core.protocol.layout import WEBSOCKET_PATH
 from wsprism_core.signals import StopSignals, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.deflate import Deflate
-from wsprism_core.transports.plain import HttpTransport
 from wsprism_core.transports.port import Host, Transport
+from wsprism_core.transports.posting import PostTransport
 from wsprism_core.transports.tcp import TcpTransport
 from wsprism_core.transports.websocket import WebSocketTransport
 
@@ -360,7 +360,7 @@ def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
             raise _failed(f"plugin {plugin!r}: register_transports", error) from error
     admin = None
     if (place := prepared.admin) is not None:
-        http = HttpTransport(place.host, place.port)
+        http = PostTransport(place.host, place.port)
         listener = _Listener(
             http, place.host, place.port, "--admin-port", optional=place.optional
         )

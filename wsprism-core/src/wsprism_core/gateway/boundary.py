@@ -13,14 +13,15 @@ from functools import partial
 from random import Random
 from typing import TypeAlias
 
-from wsprism_core.actions import Actions
+from wsprism_core.actions import Actions, Broadcast
 from wsprism_core.api import Identity
 from wsprism_core.gateway.connection import Connection, ConnectionParts
 from wsprism_core.policy.tenant import Tenant
+from wsprism_core.realtime.channel import Receipt
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.port import ConnectRequest, Link, Refusal
 
-__all__ = ("After", "Authenticate", "Boundary", "Connect", "Perform")
+__all__ = ("After", "Authenticate", "Boundary", "Connect", "Perform", "Publish")
 
 #: Makes the core's end of a link.
 Connect: TypeAlias = Callable[[Link, ConnectRequest], Connection]
@@ -32,6 +33,9 @@ Authenticate: TypeAlias = Callable[
 After: TypeAlias = Callable[[float, Callable[[], None]], Timer]
 #: Does what a plugin wants done: actions, service, tenant.
 Perform: TypeAlias = Callable[[Actions, str, str], None]
+#: Publishes to a room what an operator wants: broadcast, service, tenant, and who is
+#: told of its number.
+Publish: TypeAlias = Callable[[Broadcast, str, str, Callable[[Receipt], None]], None]
 
 
 class Boundary:
@@ -63,6 +67,10 @@ class Boundary:
 
     def perform(self, inner: Perform) -> Perform:
         """Do what a plugin wants done outside of any message."""
+        return inner
+
+    def publish(self, inner: Publish) -> Publish:
+        """Publish to a room what an operator wants."""
         return inner
 
     def drain(self, inner: Callable[[], None]) -> Callable[[], None]:

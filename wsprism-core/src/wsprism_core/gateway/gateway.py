@@ -13,6 +13,7 @@ from wsprism_core.backplane.port import Backplane
 from wsprism_core.config import Config, ConfigError, GatewayConfig, describe
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway.admin import AdminHost, AdminListener
+from wsprism_core.gateway.admin_routes import admin_routes
 from wsprism_core.gateway.admission import Admission
 from wsprism_core.gateway.boundary import Boundary
 from wsprism_core.gateway.builtin import Builtin
@@ -30,12 +31,14 @@ from wsprism_core.gateway.ingress import Ingress
 from wsprism_core.gateway.inspector import Inspector
 from wsprism_core.gateway.monitor import Monitor
 from wsprism_core.gateway.observers import observe_with
+from wsprism_core.gateway.operator import Operator
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
 from wsprism_core.gateway.presence import PresenceDesk
 from wsprism_core.gateway.recovery import RecoveryBounds
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
+from wsprism_core.gateway.unattended import UnattendedRooms
 from wsprism_core.gateway.watchdog import owners_of
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, Readings, render
@@ -180,6 +183,9 @@ class Gateway:
             routes.services[svc].plugin, "pull", error
         )
         egress.join, egress.leave, egress.kick = desk.join, desk.leave, self._desk.kick
+        egress.unattended = UnattendedRooms(
+            self._backplane, catalog, self.delivery
+        ).publish
         self._admission = Admission(
             tenants=tenants,
             sessions=self.sessions,
@@ -261,11 +267,24 @@ class Gateway:
             clock=clock,
             monitor=self._monitor,
         )
+        perform = boundary.perform(egress.perform)
         self.admin = admin
         self._admin_host: Host | None = None
         if admin is not None:
+            operator = Operator(
+                tenants=tenants,
+                services=tuple(routes.services),
+                sessions=self.sessions,
+                rooms=self.rooms,
+                perform=perform,
+                publish=boundary.publish(egress.publish),
+            )
             self._admin_host = AdminHost(
-                self.inspector, admin.guard, self.metrics, timeouts, self._wheel
+                admin_routes(self.inspector, operator),
+                admin.guard,
+                self.metrics,
+                timeouts,
+                self._wheel,
             )
         self._configs = _plugin_configs(config, plugins)
         self._api_parts = ApiParts(
@@ -276,7 +295,7 @@ class Gateway:
             rooms=self.rooms,
             metrics=self.metrics,
             failures=failures,
-            perform=boundary.perform(egress.perform),
+            perform=perform,
             random=boundary.random(_randoms(chance)),
             spawn=self._tasks.spawn,
             spawns=boundary.spawns,
