@@ -149,7 +149,7 @@ def prepare(options: RunOptions) -> Prepared:
 def serve(
     prepared: Prepared, *, started: Callable[[Gateway], None] | None = None
 ) -> int:
-    """Run a gateway until SIGINT or SIGTERM; a second signal skips the draining.
+    """Run a gateway until SIGINT or SIGTERM; a second signal cuts the drain short.
 
     Args:
         prepared: What to run.
@@ -283,7 +283,8 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
             collector.start()
             gateway.watch()
             await signals.stop.wait()
-            await unless(signals.hurry, gateway.drain())
+            if not await unless(signals.hurry, gateway.drain()):
+                gateway.hurry()
         finally:
             await gateway.stop()
             collector.stop()
