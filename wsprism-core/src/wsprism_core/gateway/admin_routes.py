@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from wsprism_core.gateway.inspector import (
+    MAX_PAGE,
     Inspector,
     Overview,
     Page,
@@ -181,7 +182,8 @@ def _page(request: HttpRequest) -> dict[str, Any]:
     page: dict[str, Any] = {"cursor": request.query.get("cursor")}
     limit = request.query.get("limit")
     if limit is not None:
-        if not (limit.isascii() and limit.isdigit() and len(limit) < 10):
-            raise ValueError("limit must be a number")
+        is_number = limit.isascii() and limit.isdigit() and len(limit) < 10
+        if not (is_number and 1 <= int(limit) <= MAX_PAGE):
+            raise ValueError(f"limit must be a number from 1 to {MAX_PAGE}")
         page["limit"] = int(limit)
     return page
