@@ -14,7 +14,16 @@ import click
 __all__ = ("BUILT_IN", "Program", "cli", "main")
 
 #: The commands of this package: in `wsprism_cli.NAME`, the attribute `NAME`.
-BUILT_IN: Final = ("run", "connect", "top", "bench", "replay", "plugins")
+BUILT_IN: Final = (
+    "run",
+    "connect",
+    "top",
+    "publish",
+    "kick",
+    "bench",
+    "replay",
+    "plugins",
+)
 
 _EPILOG: Final = """\b
 Try it in two terminals:
