@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
 )
 
+from wsprism_core.log_sampling import WARNINGS_PER_SECOND
 from wsprism_core.protocol.errors import WsPrismError
 
 __all__ = (
@@ -184,6 +185,7 @@ class GatewayConfig(_Section):
     deflate: DeflateConfig = DeflateConfig()
     slow_handler_ms: Milliseconds = 250
     full_gc_interval_ms: Milliseconds = 0
+    warnings_per_second: Positive = WARNINGS_PER_SECOND
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
     admin: AdminConfig | None = None

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from wsprism_core.logs import summed_up
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.transports.port import NO_CLOSE_FRAME
 
@@ -224,6 +225,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "What operators wanted done",
         ["action", "outcome"],
         metrics.admin_actions,
+    )
+    yield counter(
+        "warnings_summed_up",
+        "Warnings that were not logged one by one",
+        [],
+        {(): summed_up()},
     )
     yield counter(
         "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}

@@ -125,6 +125,11 @@ def prepare(options: RunOptions) -> Prepared:
         plugins = PluginSet.load(options.plugins)
     except WsPrismError as error:
         raise RunError(str(error), exit_code=2) from error
+    logs.configure(
+        options.log_level,
+        as_json=options.log_json,
+        warnings_per_second=config.gateway.warnings_per_second,
+    )
     host, _, port = config.gateway.listen.rpartition(":")
     host = options.host or host.removeprefix("[").removesuffix("]")
     development = options.dev or options.config is None
