@@ -22,7 +22,7 @@ from support.command_line import wsprism
 from support.gateway_process import GatewayProcess, Gateways
 from support.listener import Listener
 from support.oracle import FULL, MANY, SLACK, Row
-from support.peers import Stream, handshake
+from support.peers import Stream, WebSocketPeer, handshake
 from support.raw_http import parse_answer, plain
 from support.waiting import until
 from wsprism_core.client import Client, ConnectionClosed, HandshakeRefused, connect
@@ -123,6 +123,10 @@ async def use_odd_names(gateway: GatewayProcess, first: int) -> None:
             await one.until("probe.echoed")
             await one.peer.close(3000 + number, f"reason{number}")
             await one.until_end()
+        early = await WebSocketPeer.open(gateway.port, tls=None)
+        await early.close(3000 + number, f"reason{number}")
+        assert (await early.frame()).code == 3000 + number
+        early.drop()
         for target in (f"/v1/ws?tenant=t{number}&ticket=x", f"/path{number}"):
             stream = await Stream.connect(gateway.port)
             await stream.send_raw(handshake(target))
