@@ -223,6 +223,14 @@ async def test_what_is_posted_is_behind_the_guard() -> None:
         assert it.gateway.metrics.admin_actions == {("kick", "done"): 1}
 
 
+async def test_whoever_has_no_key_is_answered_before_the_body() -> None:
+    async with watched(KEY) as it:
+        told = ("Content-Type: application/json", "Content-Length: 60000")
+        answer = await it.ask("/v1/kick", *told, method="POST")
+        assert answer.status == 401
+        assert it.gateway.metrics.admin_requests == {401: 1}
+
+
 async def test_a_defect_is_counted_and_says_nothing_of_what_was_posted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

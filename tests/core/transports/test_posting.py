@@ -22,6 +22,11 @@ class Taker(EchoHost):
         self.posts: list[HttpRequest] = []
         self.answers: list[Callable[[HttpResponse], None]] = []
         self.waits = False
+        self.verdict: HttpResponse | None = None
+
+    def judge(self, request: HttpRequest) -> HttpResponse | None:
+        assert request.body == b""
+        return self.verdict
 
     def post(
         self, request: HttpRequest, answer: Callable[[HttpResponse], None]
@@ -101,6 +106,25 @@ async def test_what_has_no_bound_or_no_sense_is_refused(
     assert (await ask(http, request_)).status == status
     assert not host.posts
     assert [refusal.status for refusal in host.refusals] == [status]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        post(b"", length="5"),
+        post(b"x" * MAX_BODY_BYTES),
+        post(b"", length="99999999"),
+        plain("/do", "POST"),
+        post(b"", "Expect: 100-continue", length="5"),
+    ],
+)
+async def test_who_may_not_ask_is_answered_before_the_body(
+    http: Stage, host: Taker, request_: bytes
+) -> None:
+    host.verdict = HttpResponse(401, b"no\n")
+    answer = await ask(http, request_)
+    assert (answer.status, answer.body) == (401, b"no\n")
+    assert not host.posts
 
 
 async def test_who_waits_to_be_told_to_go_on_is_told(http: Stage, host: Taker) -> None:

@@ -133,6 +133,11 @@ class AdminHost:
             return self._error(404, _NOT_FOUND)
         return self._answer(200, content)
 
+    def judge(self, request: HttpRequest) -> HttpResponse | None:
+        """Refuse a POST of somebody else, or to nothing, before its body is read."""
+        found = self._find(request)
+        return found if isinstance(found, HttpResponse) else None
+
     def post(
         self, request: HttpRequest, answer: Callable[[HttpResponse], None]
     ) -> None:

@@ -25,6 +25,9 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 class PostHost(Host, Protocol):
     """A host that is also asked to do something."""
 
+    def judge(self, request: HttpRequest) -> HttpResponse | None:
+        """Return the answer to a POST that is refused before its body is read."""
+
     def post(
         self, request: HttpRequest, answer: Callable[[HttpResponse], None]
     ) -> None:
@@ -55,9 +58,13 @@ class PostDoor(HttpDoor):
         if head.method != "POST":
             self._answer(self._plain(head), head.method)
             return
+        # Whoever may not ask makes nobody hold a body.
+        refused = cast("PostHost", self._home.host).judge(self._request(head))
+        if refused is not None:
+            self._answer(refused)
+            self._abort_in(self._home.host.timeouts.close)
+            return
         self._length = _announced_length(head)
-        # A query that is malformed is refused before its body comes.
-        self._request(head)
         self._head = head
         if len(rest) < self._length and "100-continue" in head.tokens("expect"):
             assert self._socket is not None
