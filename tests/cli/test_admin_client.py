@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ class Answers(BaseHTTPRequestHandler):
     body = b"{}"
     headers_sent: ClassVar[dict[str, str]] = {}
     asked: ClassVar[list[tuple[str, str | None]]] = []
+    posted: ClassVar[list[bytes]] = []
+    kinds: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
         self.asked.append((self.path, self.headers["Authorization"]))
@@ -26,6 +29,11 @@ class Answers(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(self.body)
+
+    def do_POST(self) -> None:
+        self.posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.kinds.append(self.headers["Content-Type"])
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -57,6 +65,27 @@ def test_it_asks_with_the_key() -> None:
         ("/v1/admin/sessions?limit=5", "Bearer k"),
         ("/v1/admin/overview", None),
     ]
+
+
+def test_what_it_posts_has_what_is_wanted_and_no_more() -> None:
+    Answers.posted, Answers.kinds = [], []
+    with answering(200, b'{"kicked":1}') as url:
+        done = AdminClient(url, "k").post("kick", user="u", sid=None, reconnect=False)
+    assert done == {"kicked": 1}
+    assert Answers.asked == [("/v1/kick", "Bearer k")]
+    assert Answers.kinds == ["application/json"]
+    assert [json.loads(one) for one in Answers.posted] == [
+        {"user": "u", "reconnect": False}
+    ]
+
+
+def test_what_is_wrong_with_a_wish_is_a_usage_error() -> None:
+    with (
+        answering(400, b'{"error":"user: too long"}') as url,
+        pytest.raises(AdminError, match="answered 400: user: too long") as caught,
+    ):
+        AdminClient(url).post("kick", user="u")
+    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(

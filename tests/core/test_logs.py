@@ -1,23 +1,30 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsprism_core.logs import EventLog, JsonFormatter, LineFormatter, configure
+from support.command_line import logging_kept
+from wsprism_core.logs import (
+    EventLog,
+    JsonFormatter,
+    LineFormatter,
+    configure,
+    summed_up,
+)
 
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     """Leave the logger of the package as it was."""
-    root = logging.getLogger("wsprism")
-    before = (root.handlers[:], root.level, root.propagate)
-    yield
-    root.handlers[:], root.level, root.propagate = before
+    with logging_kept():
+        yield
 
 
 def record(event: str, **fields: object) -> logging.LogRecord:
@@ -94,3 +101,74 @@ def test_configuring_twice_does_not_log_twice(
     log.warning("loud")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "loud"
+
+
+def test_what_comes_too_often_is_summed_up_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure(warnings_per_second=2, as_json=True)
+    for _ in range(5):
+        EventLog("x").warning("refused")
+    assert summed_up() == 3
+    # Who configures anew has ended what was before.
+    configure()
+    assert summed_up() == 0
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [one["event"] for one in events] == ["refused", "refused", "repeated"]
+    assert (events[2]["what"], events[2]["count"]) == ("refused", 3)
+
+
+class Terminal(io.StringIO):
+    """Standard error, where somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("changes", "as_json", "is_coloured"),
+    [
+        ({}, False, True),
+        ({}, True, False),
+        ({"NO_COLOR": "1"}, False, False),
+        ({"NO_COLOR": ""}, False, True),
+        ({"TERM": "dumb"}, False, False),
+    ],
+)
+def test_colours_are_for_who_looks_and_wants_them(
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str],
+    as_json: bool,
+    is_coloured: bool,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    configure(as_json=as_json)
+    EventLog("x").warning("loud", v="[b]x[/b]")
+    said = terminal.getvalue()
+    assert ("\x1b[" in said) is is_coloured
+    assert said.count("\n") == 1
+    assert "[b]x[/b]" in said
+
+
+def test_no_colours_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    configure()
+    EventLog("x").warning("loud")
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_without_rich_lines_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delitem(sys.modules, "wsprism_core.log_console", raising=False)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    configure()
+    EventLog("x").warning("loud")
+    assert terminal.getvalue().endswith(" WARNING loud\n")
+    assert "\x1b" not in terminal.getvalue()

@@ -45,11 +45,13 @@ def test_what_was_counted_is_exposed() -> None:
     metrics.admin_requests[401] += 6
     metrics.tickets["acme", "expired"] += 7
     metrics.jwks_fetches["acme", "failed"] += 8
+    metrics.admin_actions["kick", "done"] += 7
     found = samples(metrics)
     assert found["wsprism_slow_handlers_total", ("chat", "chat", "on_message")] == 5
     assert found["wsprism_admin_requests_total", ("401",)] == 6
     assert found["wsprism_tickets_total", ("acme", "expired")] == 7
     assert found["wsprism_jwks_fetches_total", ("acme", "failed")] == 8
+    assert found["wsprism_admin_actions_total", ("done", "kick")] == 7
     assert found["wsprism_messages_received_total", ("acme", "chat", "text")] == 9
     outdated = ("acme", "game", "stale")
     assert found["wsprism_messages_outdated_total", outdated] == 5

@@ -198,6 +198,7 @@ def test_a_second_signal_does_not_wait_for_the_drain(
     )
     assert code == 0
     assert clients[0].types == ["authed", "draining"]
+    assert clients[0].closed == [(CloseCode.GOING_AWAY, "draining")]
 
 
 def test_a_signal_ends_a_start_that_hangs(install: Install) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from support.command_line import Echo, install_only, logging_kept
 from wsprism_core import hookimpl
+from wsprism_core.logs import EventLog, summed_up
 from wsprism_core.options import RunOptions
 from wsprism_core.runner import AdminAddress, RunError, prepare
 
@@ -277,3 +278,12 @@ def test_a_weak_key_is_refused_and_not_shown(
     assert caught.value.exit_code == 2
     assert "gateway.admin.api_key: " in str(caught.value)
     assert not key or key not in str(caught.value)
+
+
+def test_how_many_warnings_are_logged_is_configured(
+    install: Install, write: Callable[[str], Path]
+) -> None:
+    prepare(RunOptions(config=write("gateway: {warnings_per_second: 1}\n" + TENANT)))
+    for _ in range(3):
+        EventLog("x").warning("refused")
+    assert summed_up() == 2

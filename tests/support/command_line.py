@@ -49,6 +49,9 @@ def logging_kept() -> Iterator[None]:
     root = logging.getLogger("wsprism")
     handlers, level, propagate = root.handlers[:], root.level, root.propagate
     yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
     root.propagate = propagate

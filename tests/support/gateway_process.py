@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -205,6 +206,23 @@ class GatewayProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def ended(self, within: float = TIMEOUT) -> int:
+        """Wait until it has ended by itself; return its code.
+
+        Raises:
+            subprocess.TimeoutExpired: That takes more than so many seconds.
+        """
+        return self._process.wait(within)
+
+    @property
+    def admin_port(self) -> int:
+        """Where it listens for operators, if its configuration says so."""
+        return self._ports()["http"]
 
     # ---------------------------------------------------------------- clients
 

@@ -51,6 +51,7 @@ def _families() -> Iterator[Metric]:
     counted.admin_requests[200] = 1
     counted.history["o"] = 1
     counted.reloads["o"] = 1
+    counted.admin_actions["a", "o"] = 1
     counted.recordings_stopped["r"] = 1
     counted.tickets["t", "o"] = 1
     counted.jwks_fetches["t", "o"] = 1

@@ -1,28 +1,19 @@
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn
 
 import orjson
 import pytest
 
 from support.peers import Stream
-from support.raw_http import Answer, parse_answer
-from support.services import Lab
+from support.watched import watched
 from wsprism_core.client import connect
-from wsprism_core.clock import LoopClock
-from wsprism_core.gateway import Gateway
-from wsprism_core.gateway.admin import AdminGuard, AdminListener
-from wsprism_core.plugins import PluginSet
-from wsprism_core.testing import config_with
-from wsprism_core.transports.plain import HttpTransport
-from wsprism_core.transports.websocket import WebSocketTransport
+from wsprism_core.gateway.admin import AdminGuard
+from wsprism_core.gateway.operator import KickRequest, Operator
 
 KEY = "k3y-0123456789abcdef"
+LIMITS = "limit must be a number from 1 to 1000"
 
 
 # ------------------------------------------------------------------------- the guard
@@ -112,46 +103,6 @@ def test_without_a_key_pages_of_other_sites_are_refused(
 # ----------------------------------------------------------------------- the listener
 
 
-@dataclass
-class Watched:
-    gateway: Gateway
-    port: int
-    ws: str
-
-    async def ask(self, path: str, *fields: str, method: str = "GET") -> Answer:
-        stream = await Stream.connect(self.port)
-        lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{self.port}", *fields]
-        await stream.send_raw("\r\n".join([*lines, "", ""]).encode())
-        answer = parse_answer(await stream.read_all())
-        stream.drop()
-        return answer
-
-    async def read(self, path: str) -> Any:
-        answer = await self.ask(f"/v1/admin/{path}")
-        assert answer.status == 200
-        assert answer.headers["Content-Type"] == "application/json"
-        assert answer.headers["Cache-Control"] == "no-store"
-        return orjson.loads(answer.body)
-
-
-@asynccontextmanager
-async def watched(key: str | None = None) -> AsyncIterator[Watched]:
-    websocket, http = WebSocketTransport(port=0), HttpTransport(port=0)
-    gateway = Gateway(
-        config_with(),
-        PluginSet.load([], extra=[Lab()]),
-        LoopClock(asyncio.get_running_loop()),
-        transports=[websocket],
-        development=True,
-        admin=AdminListener(http, AdminGuard(key)),
-    )
-    await gateway.start()
-    try:
-        yield Watched(gateway, http.port, websocket.address)
-    finally:
-        await gateway.stop()
-
-
 async def test_what_the_inspector_reads_is_served_as_json() -> None:
     async with watched() as it, connect(it.ws, ticket="dev:ann") as ann:
         await ann.join("lobby")
@@ -183,8 +134,14 @@ async def test_pages_follow_their_cursor() -> None:
 @pytest.mark.parametrize(
     ("path", "status", "error"),
     [
-        ("/v1/admin/sessions?limit=x", 400, "limit must be a number"),
-        ("/v1/admin/sessions?limit=-1", 400, "limit must be a number"),
+        *(
+            (
+                f"/v1/admin/sessions?limit={limit}",
+                400,
+                "limit must be a number from 1 to 1000",
+            )
+            for limit in ("x", "", "-1", "0", "1001", "1e2", "9" * 5000)
+        ),
         ("/v1/admin/rooms?cursor=x", 400, "the cursor is none that a page gave"),
         ("/v1/admin/sessions/none", 404, "there is nothing by this path"),
         ("/v1/admin/sessions/", 404, "there is nothing by this path"),
@@ -200,11 +157,111 @@ async def test_what_is_wrong_is_said(path: str, status: int, error: str) -> None
         assert it.gateway.metrics.admin_requests == {status: 1}
 
 
-async def test_nothing_is_written_here() -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/v1/admin/overview", "GET, HEAD"),
+        ("PUT", "/v1/admin/overview", "GET, HEAD"),
+        ("GET", "/v1/kick", "POST"),
+        ("HEAD", "/v1/kick", "POST"),
+        ("DELETE", "/v1/kick", "POST"),
+    ],
+)
+async def test_another_method_is_told_which(
+    method: str, path: str, allowed: str
+) -> None:
     async with watched() as it:
-        answer = await it.ask("/v1/admin/overview", method="POST")
-        assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
-        assert (await it.ask("/v1/admin/overview", method="HEAD")).body == b""
+        answer = await it.ask(path, "Content-Length: 0", method=method)
+        assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+        assert it.gateway.metrics.admin_actions == {}
+
+
+async def test_head_is_answered_without_what_is_read() -> None:
+    async with watched() as it:
+        answer = await it.ask("/v1/admin/overview", method="HEAD")
+        assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        (b"", 400, "bad JSON"),
+        (b"{", 400, "bad JSON"),
+        (b"[]", 400, "valid dictionary"),
+        (b'{"room":"r"}', 400, "svc: Field required"),
+        (b'{"user":"u","svc":"lab","type":"said","rom":"r"}', 400, "did you mean"),
+        (b'{"sid":"1","reason":"' + b"x" * 66_000 + b'"}', 413, "a body over 65536"),
+    ],
+)
+async def test_a_body_that_is_wrong_is_said_to_be(
+    body: bytes, status: int, error: str
+) -> None:
+    async with watched() as it:
+        answer = await it.send("/v1/publish", body)
+        assert answer.status == status
+        assert error in answer.body.decode()
+        assert it.gateway.metrics.admin_requests == {status: 1}
+        refused = {} if status == 413 else {("publish", "refused"): 1}
+        assert it.gateway.metrics.admin_actions == refused
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded"]
+)
+async def test_what_a_form_could_send_is_refused(kind: str) -> None:
+    async with watched() as it:
+        answer = await it.send("/v1/kick", b'{"sid":"1"}', kind=kind)
+        assert answer.status == 415
+
+
+async def test_what_is_posted_is_behind_the_guard() -> None:
+    async with watched(KEY) as it:
+        answer = await it.send("/v1/kick", b'{"sid":"1"}')
+        assert answer.status == 401
+        key = f"Authorization: Bearer {KEY}"
+        assert (await it.send("/v1/kick", b'{"sid":"1"}', key)).status == 200
+        assert it.gateway.metrics.admin_actions == {("kick", "done"): 1}
+
+
+async def test_whoever_has_no_key_is_answered_before_the_body() -> None:
+    async with watched(KEY) as it:
+        told = ("Content-Type: application/json", "Content-Length: 60000")
+        answer = await it.ask("/v1/kick", *told, method="POST")
+        assert answer.status == 401
+        assert it.gateway.metrics.admin_requests == {401: 1}
+
+
+async def test_a_defect_is_counted_and_says_nothing_of_what_was_posted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(operator: Operator, wanted: KickRequest) -> NoReturn:
+        raise LookupError(wanted.reason)
+
+    monkeypatch.setattr(Operator, "kick", fail)
+    async with watched() as it:
+        answer = await it.send("/v1/kick", b'{"sid":"1","reason":"hush"}')
+        assert answer.status == 500
+        assert it.gateway.metrics.admin_actions == {("kick", "failed"): 1}
+    assert "hush" not in repr([vars(one) for one in caplog.records])
+
+
+async def test_what_was_done_is_logged_without_its_payload(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with watched() as it, connect(it.ws, ticket="dev:ann"):
+        with caplog.at_level(logging.DEBUG):
+            done = await it.do(
+                "publish", user="user:ann", svc="lab", type="said", data="hush"
+            )
+        assert done == {"delivered": 1, "seq": None, "ts": None}
+    (line,) = [one for one in caplog.records if one.name == "wsprism.admin"]
+    assert line.getMessage() == "acted"
+    fields = vars(line)["fields"]
+    assert fields["action"] == "publish"
+    assert fields["address"] == "127.0.0.1"
+    assert fields["user"] == "user:ann"
+    assert fields["delivered"] == 1
+    assert "hush" not in repr([vars(one) for one in caplog.records])
 
 
 @pytest.mark.parametrize("given", ["", "Authorization: Bearer wr0ng-key-of-somebody"])

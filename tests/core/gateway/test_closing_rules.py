@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -311,8 +312,12 @@ async def test_nothing_comes_of_what_is_sent_to_a_closed_session(
     async with gateway(lab) as gw, gw.connect(user="ann") as ann:
         (session,) = gw.api.sessions_of("default", "user:ann")
         await ann.close()
-        for target in ({"session": session.id}, {"user": "user:ann"}):
-            gw.api.perform(Push("said", 1, **target), svc="lab", tenant="default")
+        for push in (
+            Push("said", 1, session=session.id),
+            Push("said", 1, user="user:ann"),
+            Push("said", 1, everyone=True),
+        ):
+            gw.api.perform(push, svc="lab", tenant="default")
         await gw.settle()
         ann.expect_nothing()
 
@@ -357,6 +362,52 @@ async def test_a_client_goes_on_until_its_turn_to_drain(
         )
         await gw.drain()
         await dev.expect_reply(7)
+
+
+async def test_who_reads_slowly_is_drained_last(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(
+        gateway={"drain_grace_ms": 1_000, "writer_send_timeout_ms": 60_000}
+    )
+    lab = Lab()
+    async with (
+        gateway(lab, config=config) as gw,
+        gw.connect("slow") as slow,
+        gw.connect("fast"),
+        gw.connect("quick"),
+    ):
+        slow.slow(0, buffer=0)
+        for _ in range(2):
+            push = Push("said", "x" * 1_000, user="user:slow")
+            gw.api.perform(push, svc="lab", tenant="default")
+            await gw.settle()
+        assert gw.gateway.inspector.overview().stalled == 1
+        await gw.drain()
+        ends = [event[1] for event in lab.events if event[0] == "close"]
+        assert ends == ["user:fast", "user:quick", "user:slow"]
+
+
+async def test_a_drain_in_a_hurry_closes_all_at_once_behind_what_waits(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(gateway={"drain_grace_ms": 3_600_000})
+    async with (
+        gateway(Lab(), config=config) as gw,
+        gw.connect("ann") as ann,
+        gw.connect("bob") as bob,
+    ):
+        began = gw.clock.now()
+        draining = asyncio.ensure_future(gw.gateway.drain())
+        await gw.settle()
+        gw.api.perform(Push("said", 1, everyone=True), svc="lab", tenant="default")
+        gw.gateway.hurry()
+        await draining
+        assert gw.clock.now() == began
+        for client in (ann, bob):
+            await client.expect_push("sys.draining")
+            await client.expect_push("lab.said")
+            assert await client.expect_closed(1001) == "draining"
 
 
 # ----------------------------------------------------------------------- other closes

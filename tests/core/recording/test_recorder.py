@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.peers import Stream
 from support.recorded import kinds, recording, records
 from support.services import Lab
 from wsprism_core import (
@@ -27,14 +28,16 @@ from wsprism_core import (
 )
 from wsprism_core.client import connect
 from wsprism_core.gateway import Gateway
+from wsprism_core.gateway.admin import AdminGuard, AdminListener
 from wsprism_core.plugins import PluginSet
-from wsprism_core.protocol.codecs import JSON
+from wsprism_core.protocol.codecs import JSON, load_json
 from wsprism_core.protocol.layout import FrameKind
 from wsprism_core.recording.format import Kind
 from wsprism_core.recording.recorder import Recorder
 from wsprism_core.recording.replayer import Replay, replay
 from wsprism_core.testing import config_with
 from wsprism_core.transports.memory import MemoryClient, MemoryTransport
+from wsprism_core.transports.posting import PostTransport
 
 CONFIG = config_with(gateway={"auth_timeout_ms": 20, "writer_send_timeout_ms": 100})
 
@@ -46,12 +49,14 @@ class Memory:
         loaded = PluginSet.load([], extra=plugins)
         self.recorder = Recorder(CONFIG, loaded, has_file=False)
         self.transport = MemoryTransport()
+        self.admin = PostTransport(port=0)
         self.gateway = Gateway(
             CONFIG,
             loaded,
             self.recorder.clock,
             transports=[self.transport],
             development=True,
+            admin=AdminListener(self.admin, AdminGuard(None)),
             chance=self.recorder.chance,
             boundary=self.recorder,
         )
@@ -346,3 +351,44 @@ async def test_what_was_recorded_is_written_before_long(
                     await ann.request("sys", "ping")
     # A kill would have left as much.
     assert (await again(path, Lab())).same
+
+
+async def operate(memory: Memory, action: str, **wanted: Any) -> None:
+    """Do what an operator wants."""
+    body = JSON.encode(wanted)
+    stream = await Stream.connect(memory.admin.port)
+    head = (
+        f"POST /v1/{action} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    )
+    await stream.send_raw("\r\n".join([*head, "", ""]).encode() + body)
+    answer = await stream.read_all()
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+    stream.drop()
+
+
+async def test_what_operators_did_is_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.rec"
+    async with in_memory(path, Lab()) as memory:
+        ann = memory.connect("ann")
+        await memory.turns()
+        message = {"svc": "lab", "type": "posted", "room": "lobby"}
+        # Nobody is there yet, but it counts.
+        await operate(memory, "publish", data=1, id="job-1", **message)
+        ann.send_text(JSON.encode({"svc": "room", "type": "join", "room": "lobby"}))
+        await memory.turns()
+        for _ in range(2):
+            await operate(memory, "publish", data=2, id="job-2", **message)
+        await operate(memory, "broadcast", svc="lab", type="said", data="all")
+        await operate(memory, "publish", user="user:ann", svc="lab", type="said")
+        await memory.turns()
+        got = [load_json(payload) for _, payload in ann.received()]
+        assert [one.get("seq") for one in got if one["type"] == "posted"] == [2]
+        await operate(memory, "kick", user="user:ann")
+        await memory.turns()
+        ann.received()
+    assert Kind.ACTIONS in kinds(path)
+    result = await again(path, Lab())
+    assert result.same, result

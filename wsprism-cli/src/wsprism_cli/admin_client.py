@@ -1,8 +1,8 @@
-"""Reading from a gateway's admin listener.
+"""Asking a gateway's admin listener.
 
-One small GET a second needs no HTTP library: the standard library's client sends it,
-and unlike urllib it follows no redirect and asks no proxy, so that the key goes nowhere
-else.
+One small request a second needs no HTTP library: the standard library's client sends
+it, and unlike urllib it follows no redirect and asks no proxy, so that the key goes
+nowhere else.
 """
 
 from __future__ import annotations
@@ -78,14 +78,34 @@ class AdminClient:
             AdminError: Nothing listens there, it does not answer, or it refuses.
         """
         fields = f"?{urlencode(query)}" if query else ""
+        return self._ask("GET", f"{_PREFIX}/{path}{fields}", None, {})
+
+    def post(self, action: str, **wanted: object) -> Any:
+        """Do something, such as `kick`; return what was done.
+
+        Args:
+            action: What is done.
+            wanted: The fields of the request; those that are None are left out.
+
+        Raises:
+            AdminError: As for `get`.
+        """
+        given = {name: value for name, value in wanted.items() if value is not None}
+        body = json.dumps(given).encode()
+        kind = {"Content-Type": "application/json"}
+        return self._ask("POST", f"/v1/{action}", body, kind)
+
+    def _ask(
+        self, method: str, target: str, body: bytes | None, headers: dict[str, str]
+    ) -> Any:
         kind = (
             http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         )
         connection = kind(self._host, self._port, timeout=_TIMEOUT)
         try:
-            connection.request("GET", f"{_PREFIX}/{path}{fields}", None, self._headers)
+            connection.request(method, target, body, {**self._headers, **headers})
             with connection.getresponse() as response:
-                body = response.read(_MAX_ANSWER)
+                answer = response.read(_MAX_ANSWER)
         except ConnectionRefusedError:
             raise AdminError(
                 f"nothing listens on {self.url}; start a gateway with: wsprism run"
@@ -96,7 +116,7 @@ class AdminClient:
             raise AdminError(f"cannot ask {self.url}: {_reason(error)}") from None
         finally:
             connection.close()
-        return self._content(response.status, body)
+        return self._content(response.status, answer)
 
     def _content(self, status: int, body: bytes) -> Any:
         """Return the content of an answer.
@@ -114,7 +134,9 @@ class AdminClient:
         text = f"{self.url} answered {status}"
         text += f": {said}" if isinstance(said, str) else ", which no gateway does"
         hint = _WHAT_TO_DO.get(status)
-        raise AdminError(f"{text}; {hint}" if hint else text)
+        # What was asked for is wrong, as an option may be.
+        code = 2 if status == 400 else 1
+        raise AdminError(f"{text}; {hint}" if hint else text, exit_code=code)
 
 
 def _reason(error: Exception) -> str:

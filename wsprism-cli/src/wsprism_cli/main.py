@@ -21,6 +21,8 @@ BUILT_IN: Final = (
     "reload",
     "connect",
     "top",
+    "publish",
+    "kick",
     "bench",
     "replay",
     "plugins",

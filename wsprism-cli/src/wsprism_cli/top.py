@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from wsprism_cli.admin_options import admin_options
 from wsprism_cli.terminal import console, fail, is_interactive
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ("read", "top")
 
-DEFAULT_URL: Final = "http://127.0.0.1:8081"
 #: Sessions and rooms that are asked for: more than a screen has lines.
 _ROWS: Final = 100
 _EPILOG: Final = """\
@@ -32,18 +32,7 @@ Keys:
 
 
 @click.command(short_help="Show what waits for whom in a gateway.", epilog=_EPILOG)
-@click.option(
-    "--url",
-    default=DEFAULT_URL,
-    show_default=True,
-    help="The admin listener's address, as wsprism run shows it.",
-)
-@click.option(
-    "--key",
-    envvar="WSPRISM_ADMIN_KEY",
-    show_envvar=True,
-    help="The API key; a gateway with development tickets needs none.",
-)
+@admin_options
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1, max=3600),

@@ -62,15 +62,16 @@ class Ack:
 
 @dataclass(slots=True)
 class Push:
-    """Send a message to one session, or to every session of one user.
+    """Send a message to one session, to every session of one user, or to all.
 
     Args:
         type: One of the service's outbound types.
         data: The envelope's `data`; None leaves it out.
-        session: A session id; exactly one of `session` and `user` is given.
+        session: A session id; exactly one of `session`, `user` and `everyone` is given.
         user: A user id, of the tenant at hand.
         room: The room that it concerns, if any.
         key: What is replaced by it, for a type delivered as latest.
+        everyone: Every session of the tenant at hand; encoded once, as for a room.
     """
 
     type: str
@@ -79,11 +80,15 @@ class Push:
     user: str | None = None
     room: str | None = None
     key: str | None = None
+    everyone: bool = False
 
 
 @dataclass(slots=True)
 class Broadcast:
     """Send a message to every member of a room.
+
+    Of a recoverable type it gets its number, and is kept, in a room that nobody is in
+    as well: whoever comes back finds it there.
 
     Args:
         type: One of the service's outbound types.
@@ -96,7 +101,8 @@ class Broadcast:
             the sender asked for one: no `Reply` and no `Ack` beside it.
         dedup: The sender's own id for it. A second one of the same user with the same
             id in the same room is not sent again; it is acknowledged as the first was,
-            for as long as the room remembers (`dedup_window`).
+            for as long as the room remembers (`dedup_window`). What is done outside of
+            any message has one sender for all.
     """
 
     type: str

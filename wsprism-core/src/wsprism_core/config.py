@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from wsprism_core.auth_config import AuthConfig
+from wsprism_core.log_sampling import WARNINGS_PER_SECOND
 from wsprism_core.policy.origins import check_origin_pattern
 from wsprism_core.policy.proxies import parse_network
 from wsprism_core.protocol.errors import WsPrismError
@@ -321,6 +322,8 @@ class GatewayConfig(_Section):
             operator is told that a new one is not.
         revocation_ttl_ms: For how long a revocation is remembered, at least; no ticket
             should be good for longer.
+        warnings_per_second: Warnings and errors of one kind that are logged one by one;
+            what comes beyond that within a second is summed up in one line, `repeated`.
         handshake_limit: How many connections may be tried.
         allowed_origins: Web pages that may connect, as `https://app.example.com`, or
             `https://*.example.com` for every host below it and not itself. Scheme and
@@ -368,6 +371,7 @@ class GatewayConfig(_Section):
     full_gc_interval_ms: Milliseconds = 0
     max_revocations: Positive = 10_000
     revocation_ttl_ms: Positive = 86_400_000
+    warnings_per_second: Positive = WARNINGS_PER_SECOND
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
     trusted_proxies: tuple[str, ...] = ()

@@ -7,9 +7,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from typing import Any, Final
 
-__all__ = ("EventLog", "JsonFormatter", "LineFormatter", "configure")
+from wsprism_core.log_sampling import WARNINGS_PER_SECOND, SampledHandler
+
+__all__ = (
+    "EventLog",
+    "JsonFormatter",
+    "LineFormatter",
+    "configure",
+    "fields_of",
+    "plain",
+    "summed_up",
+)
 
 _ROOT: Final = "wsprism"
 #: How much of an exception's text is logged.
@@ -59,8 +71,19 @@ class EventLog:
             logger.handle(record)
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return getattr(record, "fields", {})
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the fields of an event; none of a record that is no event of ours."""
+    found: dict[str, Any] = getattr(record, "fields", {})
+    return found
+
+
+def plain(value: Any) -> str:
+    """Return a value without anything that could end or colour a line."""
+    text = str(value)
+    if text and text.isprintable() and " " not in text and '"' not in text:
+        return text
+    # Everything but ASCII is escaped, lone surrogates and odd line breaks too.
+    return json.dumps(text)
 
 
 class LineFormatter(logging.Formatter):
@@ -69,8 +92,9 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line."""
         parts = [self.formatTime(record, "%H:%M:%S"), record.levelname]
-        parts.append(_plain(record.getMessage()))
-        parts += [f"{name}={_plain(value)}" for name, value in _fields(record).items()]
+        parts.append(plain(record.getMessage()))
+        fields = fields_of(record).items()
+        parts += [f"{plain(name)}={plain(value)}" for name, value in fields]
         line = " ".join(parts)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
@@ -87,24 +111,38 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
-            **_fields(record),
+            **fields_of(record),
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
 
 
-def configure(level: str = "info", *, as_json: bool = False) -> None:
+def configure(
+    level: str = "info",
+    *,
+    as_json: bool = False,
+    warnings_per_second: int = WARNINGS_PER_SECOND,
+) -> None:
     """Send the gateway's events to standard error.
+
+    They are coloured where somebody looks at a terminal, has nothing against colours
+    (`NO_COLOR`) and has rich installed; else they are plain lines.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
-        as_json: One JSON object a line instead of plain lines.
+        as_json: One JSON object a line instead of lines for people.
+        warnings_per_second: Warnings of one kind that are logged one by one; what comes
+            beyond it within a second is summed up in one line.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
+    handler = SampledHandler(
+        _handler(as_json=as_json), warnings_per_second, seconds=1.0
+    )
     root = logging.getLogger(_ROOT)
-    root.handlers[:] = [handler]
+    before, root.handlers[:] = root.handlers[:], [handler]
+    for one in before:
+        if isinstance(one, SampledHandler):
+            one.close()
     root.setLevel(level.upper())
     root.propagate = False
 
@@ -119,10 +157,33 @@ def _described(exc: BaseException) -> str:
         return f"{name}: no text"
 
 
-def _plain(value: Any) -> str:
-    """Return a value without anything that could end or colour a line."""
-    text = str(value)
-    if text and text.isprintable() and " " not in text and '"' not in text:
-        return text
-    # Everything but ASCII is escaped, lone surrogates and odd line breaks too.
-    return json.dumps(text)
+def summed_up() -> int:
+    """Return how many warnings were summed up instead of logged one by one."""
+    handlers = logging.getLogger(_ROOT).handlers
+    return sum(one.summed_up for one in handlers if isinstance(one, SampledHandler))
+
+
+def _handler(*, as_json: bool) -> logging.Handler:
+    if not as_json and _is_for_colours():
+        # Imported where there is a terminal: it takes 0.1 s.
+        try:
+            from wsprism_core.log_console import ConsoleHandler
+        except ModuleNotFoundError:  # rich comes with wsprism-cli
+            pass
+        else:
+            return ConsoleHandler()
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
+    return handler
+
+
+def _is_for_colours() -> bool:
+    """Whether somebody looks at standard error and does not mind colours.
+
+    See https://no-color.org for the variable.
+    """
+    return (
+        sys.stderr.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from wsprism_core.logs import summed_up
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.transports.port import NO_CLOSE_FRAME
 
@@ -80,6 +81,8 @@ class Metrics:
         reloads: Times that the configuration was read again, by what came of it.
         tickets: Tickets judged, by tenant and outcome.
         jwks_fetches: Fetches of key sets, by tenant and outcome.
+        admin_actions: What operators wanted done, by action and outcome (`done`,
+            `refused`, `failed`).
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
         filters: Answers of plugins that check messages, where one does so
@@ -105,6 +108,7 @@ class Metrics:
         self.reloads: Counter[str] = Counter()
         self.tickets: Counter[tuple[str, str]] = Counter()
         self.jwks_fetches: Counter[tuple[str, str]] = Counter()
+        self.admin_actions: Counter[tuple[str, str]] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
         self.filters: Counter[tuple[str, str]] = Counter()
@@ -305,6 +309,18 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Times that the configuration was read again",
         ["outcome"],
         metrics.reloads,
+    )
+    yield counter(
+        "admin_actions",
+        "What operators wanted done",
+        ["action", "outcome"],
+        metrics.admin_actions,
+    )
+    yield counter(
+        "warnings_summed_up",
+        "Warnings that were not logged one by one",
+        [],
+        {(): summed_up()},
     )
     yield counter(
         "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}

@@ -41,8 +41,8 @@ from wsprism_core.signals import StopSignals, hangups, unless
 from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.deflate import Deflate
 from wsprism_core.transports.half_open import HalfOpen
-from wsprism_core.transports.plain import HttpTransport
 from wsprism_core.transports.port import Host, Transport
+from wsprism_core.transports.posting import PostTransport
 from wsprism_core.transports.stream import StreamTransport
 from wsprism_core.transports.tcp import TcpTransport
 from wsprism_core.transports.websocket import WebSocketTransport
@@ -138,6 +138,11 @@ def prepare(options: RunOptions) -> Prepared:
         config = configuration(options, plugins)
     except WsPrismError as error:
         raise RunError(str(error), exit_code=2) from error
+    logs.configure(
+        options.log_level,
+        as_json=options.log_json,
+        warnings_per_second=config.gateway.warnings_per_second,
+    )
     host, _, port = config.gateway.listen.rpartition(":")
     host = options.host or host.removeprefix("[").removesuffix("]")
     development = options.dev or options.config is None
@@ -175,7 +180,7 @@ def check(prepared: Prepared) -> None:
 def serve(
     prepared: Prepared, *, started: Callable[[Gateway], None] | None = None
 ) -> int:
-    """Run a gateway until SIGINT or SIGTERM; a second signal skips the draining.
+    """Run a gateway until SIGINT or SIGTERM; a second signal cuts the drain short.
 
     SIGHUP lets it read its configuration file again.
 
@@ -303,7 +308,8 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
             if certificates is not None:
                 certificates.start()
             await signals.stop.wait()
-            await unless(signals.hurry, gateway.drain())
+            if not await unless(signals.hurry, gateway.drain()):
+                gateway.hurry()
         finally:
             reloads.cancel()
             await gateway.stop()
@@ -425,7 +431,7 @@ def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
             raise _failed(f"plugin {plugin!r}: register_transports", error) from error
     admin = None
     if (place := prepared.admin) is not None:
-        http = HttpTransport(place.host, place.port)
+        http = PostTransport(place.host, place.port)
         listener = _Listener(
             http, place.host, place.port, "--admin-port", optional=place.optional
         )

@@ -1,25 +1,29 @@
-"""The admin listener: what operators may read, and who is one.
+"""The admin listener: who is an operator, and how he is answered.
 
 It listens on an address of its own, so that no client of the gateway reaches it by
-chance. What is read is the inspector's, as JSON.
+chance. What it answers stands in the table of `admin_routes`, as JSON.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from pydantic import ValidationError
 
-from wsprism_core.gateway.inspector import Inspector
+from wsprism_core.gateway.admin_routes import ActionRoute, AdminRoute, ReadRoute
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
 from wsprism_core.policy.origins import OriginPolicy, is_loopback
+from wsprism_core.protocol.codecs import load_json
+from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.wheel import Wheel
+from wsprism_core.settings.faults import faults_of
 from wsprism_core.transports.port import (
     ConnectRequest,
     Grant,
@@ -30,11 +34,9 @@ from wsprism_core.transports.port import (
     TransportTimeouts,
 )
 
-__all__ = ("ADMIN_PREFIX", "AdminGuard", "AdminHost", "AdminListener")
+__all__ = ("AdminGuard", "AdminHost", "AdminListener")
 
-#: What the path of every request begins with.
-ADMIN_PREFIX: Final = "/v1/admin"
-_SESSION: Final = f"{ADMIN_PREFIX}/sessions/"
+_NOT_FOUND: Final = "there is nothing by this path"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -93,47 +95,82 @@ class AdminHost:
     """Answers the requests of operators; a transport's host that admits no connection.
 
     Args:
-        inspector: What is read.
+        routes: What it answers.
         guard: Who may.
-        metrics: Where requests are counted.
+        metrics: Where requests and actions are counted.
         timeouts: Deadlines that the transport keeps.
         wheel: Where they are put off.
     """
 
     def __init__(
         self,
-        inspector: Inspector,
+        routes: Iterable[AdminRoute],
         guard: AdminGuard,
         metrics: Metrics,
         timeouts: TransportTimeouts,
         wheel: Wheel,
     ) -> None:
-        self._inspector = inspector
         self._wheel = wheel
         self._guard = guard
         self._metrics = metrics
         self.timeouts = timeouts
         self._log = EventLog("admin")
-        self._routes: dict[str, Callable[[HttpRequest], object]] = {
-            f"{ADMIN_PREFIX}/overview": lambda request: inspector.overview(),
-            f"{ADMIN_PREFIX}/sessions": lambda request: inspector.sessions(
-                **_page(request)
-            ),
-            f"{ADMIN_PREFIX}/rooms": lambda request: inspector.rooms(**_page(request)),
-        }
+        self._routes = {_pattern(route.path): route for route in routes}
 
     def http(self, request: HttpRequest) -> HttpResponse:
-        """Answer a request."""
-        refusal = self._guard.refusal(request.headers)
-        if refusal is not None:
-            return self._refuse(request, *refusal)
+        """Answer what reads, and what is neither GET nor POST."""
+        found = self._find(request)
+        if isinstance(found, HttpResponse):
+            return found
+        route, name = found
+        if isinstance(route, ActionRoute) or request.method not in ("GET", "HEAD"):
+            return self._wrong_method(route)
         try:
-            found = self._find(request)
+            content = route.read(request, name)
         except ValueError as error:
-            return self._answer(400, {"error": str(error)})
-        if found is None:
-            return self._answer(404, {"error": "there is nothing by this path"})
-        return self._answer(200, found)
+            return self._error(400, str(error))
+        if content is None:
+            return self._error(404, _NOT_FOUND)
+        return self._answer(200, content)
+
+    def judge(self, request: HttpRequest) -> HttpResponse | None:
+        """Refuse a POST of somebody else, or to nothing, before its body is read."""
+        found = self._find(request)
+        return found if isinstance(found, HttpResponse) else None
+
+    def post(
+        self, request: HttpRequest, answer: Callable[[HttpResponse], None]
+    ) -> None:
+        """Do what is posted; `answer` is called once, now or in a later turn."""
+        found = self._find(request)
+        if isinstance(found, HttpResponse):
+            answer(found)
+            return
+        route, _ = found
+        if isinstance(route, ReadRoute):
+            answer(self._wrong_method(route))
+            return
+        kind = request.headers.get("content-type", "").partition(";")[0]
+        if kind.strip().lower() != "application/json":
+            answer(self._turn_down(route, request, 415, "post application/json"))
+            return
+        try:
+            wanted = route.body.model_validate(load_json(request.body))
+            route.act(
+                wanted,
+                lambda content: answer(self._acted(route, request, wanted, content)),
+            )
+        except ValidationError as error:
+            lines = [str(fault) for fault in faults_of(error, route.body)]
+            # What is wrong as a whole has no path.
+            text = "; ".join(line.removeprefix("the file: ") for line in lines)
+            answer(self._turn_down(route, request, 400, text))
+        except ProtocolError as error:
+            answer(self._turn_down(route, request, 400, error.msg))
+        except ValueError as error:
+            answer(self._turn_down(route, request, 400, str(error)))
+        except Exception as error:
+            answer(self._failed(route, request, error))
 
     def refused(self, transport: str, address: str, refusal: Refusal) -> None:
         """Note a request that the transport turned away by itself."""
@@ -155,18 +192,58 @@ class AdminHost:
         """Admit no connection."""
         decided(Refusal(404, CloseCode.POLICY_VIOLATION, "not found"))
 
-    def _find(self, request: HttpRequest) -> object:
-        """Return what a request asks for; None where there is nothing by its path.
+    def _find(self, request: HttpRequest) -> tuple[AdminRoute, str] | HttpResponse:
+        """Return a route, and what stands at its end, or why there is none."""
+        refusal = self._guard.refusal(request.headers)
+        if refusal is not None:
+            return self._refuse(request, *refusal)
+        route = self._routes.get(request.path)
+        if route is not None and not route.path.endswith("}"):
+            return route, ""
+        before, _, last = request.path.rpartition("/")
+        route = self._routes.get(f"{before}/{{}}")
+        if route is None:
+            return self._error(404, _NOT_FOUND)
+        return route, last
 
-        Raises:
-            ValueError: A field of its query is wrong.
-        """
-        read = self._routes.get(request.path)
-        if read is not None:
-            return read(request)
-        if request.path.startswith(_SESSION):
-            return self._inspector.session(request.path.removeprefix(_SESSION))
-        return None
+    def _acted(
+        self, route: ActionRoute, request: HttpRequest, wanted: Any, content: Any
+    ) -> HttpResponse:
+        """Count and log what was done; return the answer."""
+        self._metrics.admin_actions[route.name, "done"] += 1
+        told = {}
+        for field in route.logged:
+            value = getattr(wanted, field, None)
+            value = getattr(content, field, None) if value is None else value
+            if value is not None:
+                told[field] = value
+        self._log.info("acted", action=route.name, address=request.address, **told)
+        return self._answer(200, content)
+
+    def _turn_down(
+        self, route: ActionRoute, request: HttpRequest, status: int, reason: str
+    ) -> HttpResponse:
+        """Count and log what was not done; what was posted is told to nobody else."""
+        self._metrics.admin_actions[route.name, "refused"] += 1
+        self._log.warning(
+            "not_done", action=route.name, address=request.address, status=status
+        )
+        return self._error(status, reason)
+
+    def _failed(
+        self, route: ActionRoute, request: HttpRequest, error: Exception
+    ) -> HttpResponse:
+        """Count and log a defect; its text may hold what was posted."""
+        self._metrics.admin_actions[route.name, "failed"] += 1
+        kind = type(error).__name__
+        self._log.error(
+            "action_failed", action=route.name, address=request.address, error=kind
+        )
+        return self._error(500, "it failed; the log says with what")
+
+    def _wrong_method(self, route: AdminRoute) -> HttpResponse:
+        allowed = "POST" if isinstance(route, ActionRoute) else "GET, HEAD"
+        return self._answer(405, {"error": f"only {allowed}"}, {"Allow": allowed})
 
     def _refuse(self, request: HttpRequest, status: int, reason: str) -> HttpResponse:
         self._note(request.address, status, reason)
@@ -177,9 +254,14 @@ class AdminHost:
         self._metrics.admin_requests[status] += 1
         self._log.warning("refused", address=address, status=status, reason=reason)
 
-    def _answer(self, status: int, content: object) -> HttpResponse:
+    def _error(self, status: int, reason: str) -> HttpResponse:
+        return self._answer(status, {"error": reason})
+
+    def _answer(
+        self, status: int, content: object, headers: Mapping[str, str] | None = None
+    ) -> HttpResponse:
         self._metrics.admin_requests[status] += 1
-        return self._encode(status, content, {})
+        return self._encode(status, content, headers or {})
 
     def _encode(
         self, status: int, content: object, headers: Mapping[str, str]
@@ -192,16 +274,7 @@ class AdminHost:
         )
 
 
-def _page(request: HttpRequest) -> dict[str, Any]:
-    """Return which page a query asks for.
-
-    Raises:
-        ValueError: It does not say so as it should.
-    """
-    page: dict[str, Any] = {"cursor": request.query.get("cursor")}
-    limit = request.query.get("limit")
-    if limit is not None:
-        if not (limit.isascii() and limit.isdigit() and len(limit) < 10):
-            raise ValueError("limit must be a number")
-        page["limit"] = int(limit)
-    return page
+def _pattern(path: str) -> str:
+    """Return a path with nothing between its braces."""
+    before, brace, _ = path.partition("{")
+    return f"{before}{{}}" if brace else path

@@ -13,14 +13,15 @@ from functools import partial
 from random import Random
 from typing import TypeAlias
 
-from wsprism_core.actions import Actions
+from wsprism_core.actions import Actions, Broadcast
 from wsprism_core.api import Identity
 from wsprism_core.gateway.connection import Connection, ConnectionParts
 from wsprism_core.policy.tenant import Tenant
+from wsprism_core.realtime.channel import Receipt
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.transports.port import ConnectRequest, Link, Refusal
 
-__all__ = ("After", "Authenticate", "Boundary", "Connect", "Cut", "Perform")
+__all__ = ("After", "Authenticate", "Boundary", "Connect", "Cut", "Perform", "Publish")
 
 #: Makes the core's end of a link.
 Connect: TypeAlias = Callable[[Link, ConnectRequest], Connection]
@@ -34,6 +35,9 @@ After: TypeAlias = Callable[[float, Callable[[], None]], Timer]
 Perform: TypeAlias = Callable[[Actions, str, str], None]
 #: Ends the sessions whose tickets are revoked: tenant, user, ticket; see `SessionDesk`.
 Cut: TypeAlias = Callable[[str, str | None, str | None], None]
+#: Publishes to a room what an operator wants: broadcast, service, tenant, and who is
+#: told of its number.
+Publish: TypeAlias = Callable[[Broadcast, str, str, Callable[[Receipt], None]], None]
 
 
 class Boundary:
@@ -71,6 +75,10 @@ class Boundary:
 
     def cut(self, inner: Cut) -> Cut:
         """End the sessions whose tickets an operator revokes."""
+        return inner
+
+    def publish(self, inner: Publish) -> Publish:
+        """Publish to a room what an operator wants."""
         return inner
 
     def drain(self, inner: Callable[[], None]) -> Callable[[], None]:

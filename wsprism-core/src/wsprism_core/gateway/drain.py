@@ -56,12 +56,19 @@ class Drain:
         self._log = EventLog("drain")
         self._done = asyncio.Event()
         self._timer: Timer | None = None
+        # Who is still to be closed; None until it begins.
+        self._waiting: list[Session] | None = None
 
     def begin(self) -> None:
-        """Tell every client when to come back, and close all in even batches."""
+        """Tell every client when to come back, and close all in even batches.
+
+        Begun a second time it closes all that are left at once.
+        """
+        if self._waiting is not None:
+            self._hurry(self._waiting)
+            return
         self._admission.draining = self._desk.draining = True
-        self._done.clear()
-        waiting = list(self._sessions)
+        waiting = self._waiting = list(self._sessions)
         self._log.info("drain_started", sessions=len(waiting))
         for session in waiting:
             jitter = self._chance.randrange(round(self.grace * 1000) + 1)
@@ -69,13 +76,15 @@ class Drain:
         self._close_later(waiting, max(1, -(-len(waiting) // BATCHES)))
 
     async def finished(self) -> None:
-        """Wait until all are closed that were there; given up, no more are closed."""
-        try:
-            await self._done.wait()
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
+        """Wait until all are closed that were there."""
+        await self._done.wait()
         self._log.info("drain_finished", left=len(self._sessions))
+
+    def _hurry(self, waiting: list[Session]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._log.info("drain_hurried", sessions=len(waiting))
+        self._close(waiting, len(waiting))
 
     def _close_later(self, waiting: list[Session], size: int) -> None:
         """Close the first batch when its time has come, then the others."""
@@ -89,6 +98,11 @@ class Drain:
             self._close(waiting, size)
 
     def _close(self, waiting: list[Session], size: int) -> None:
-        for session in waiting[:size]:
+        # Who reads slowly has the longest to take what waits for him: it is gone with
+        # the close. The order stays what it is otherwise.
+        waiting.sort(key=lambda session: session.outbox.backlog is not None)
+        batch = waiting[:size]
+        del waiting[:size]
+        for session in batch:
             self._desk.end(session, CloseCode.GOING_AWAY, "draining")
-        self._close_later(waiting[size:], size)
+        self._close_later(waiting, size)

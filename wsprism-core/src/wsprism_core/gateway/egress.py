@@ -118,6 +118,8 @@ class Egress:
     pull_failed: Callable[[str, BaseException], None]
     #: Tells a sender of what became known only after its message was taken.
     turn_down: Callable[[Session, ProtocolError, int], None]
+    #: Publishes to a room that nobody here is in.
+    unattended: Callable[[str, str, TextPublication, Callable[[Receipt], None]], None]
 
     def __init__(
         self,
@@ -175,6 +177,32 @@ class Egress:
                 if do is None:
                     raise TypeError(f"{type(action).__name__} is no action")
                 do(action, svc, tenant, origin)
+        finally:
+            self._busy = busy
+            while self._later and not self._busy:
+                self._later.popleft()()
+
+    def publish(
+        self,
+        action: Broadcast,
+        svc: str,
+        tenant: str,
+        done: Callable[[Receipt], None],
+    ) -> None:
+        """Broadcast outside of any message, for somebody who waits for its number.
+
+        Args:
+            action: What is sent; it names its room.
+            svc: The service in whose name it is done.
+            tenant: The tenant in which it is done.
+            done: Called once it has its place in the room, now or in a later turn.
+
+        Raises:
+            ValueError: As for `perform`; `done` is not called.
+        """
+        busy, self._busy = self._busy, True
+        try:
+            self._broadcast(action, svc, tenant, None, done)
         finally:
             self._busy = busy
             while self._later and not self._busy:
@@ -350,48 +378,67 @@ class Egress:
             svc=svc,
             envelope=outbound(svc, action.type, room=action.room, data=action.data),
         )
+        if action.everyone:
+            if action.session is not None or action.user is not None:
+                raise ValueError("everyone is no session and no user")
+            everyone = [one for one in self._sessions if one.tenant == tenant]
+            self._delivery.post_each(everyone, message)
+            return
         self._delivery.post_each(
             self._targets(action.session, action.user, tenant), message
         )
 
     def _broadcast(
-        self, action: Broadcast, svc: str, tenant: str, origin: Origin | None
+        self,
+        action: Broadcast,
+        svc: str,
+        tenant: str,
+        origin: Origin | None,
+        done: Callable[[Receipt], None] | None = None,
     ) -> None:
         type = action.type
         recoverable = self._catalog.type(svc, type).recoverable
-        room = self._room_for(action.room, tenant, origin)
+        name = _room_name(action.room, origin)
+        room = self._rooms.get(tenant, name)
         dedup = None
         if action.dedup is not None:
-            dedup = (_needed(origin, "dedup").session.user, f"{svc}:{action.dedup}")
-        if room is None:
+            # Whoever publishes outside of any message is no user.
+            publisher = "" if origin is None else origin.session.user
+            dedup = (publisher, f"{svc}:{action.dedup}")
+        if room is None and not recoverable:
+            if done is not None:
+                done(Receipt())
             return
-        done = None
+        outcome = None
         if origin is not None:
             acknowledges = (
                 origin.wants_ack and action.ack is not None and not origin.answered
             )
+            is_durable = recoverable and room is not None and room.channel.durable
             # The acknowledgement waits until the room has numbered the message, and
             # whoever wants none is to hear where it could not be kept.
-            if acknowledges or (recoverable and room.channel.durable):
-                done = _Outcome(self, origin, acknowledges=acknowledges)
+            if acknowledges or is_durable:
+                done = outcome = _Outcome(self, origin, acknowledges=acknowledges)
+        publication = TextPublication(
+            svc,
+            type,
+            action.data,
+            recoverable,
+            (type, action.key),
+            action.exclude,
+            dedup,
+            action.ack,
+        )
         try:
-            room.channel.publish(
-                TextPublication(
-                    svc,
-                    type,
-                    action.data,
-                    recoverable,
-                    (type, action.key),
-                    action.exclude,
-                    dedup,
-                    action.ack,
-                ),
-                done,
-            )
+            if room is None:
+                # Whoever comes back to it fetches what is sent meanwhile.
+                self.unattended(tenant, name, publication, done or _nothing)
+            else:
+                room.channel.publish(publication, done)
         except StoreFull:
             raise _not_stored("too much waits to be stored") from None
-        if done is not None and done.acknowledges:
-            done.origin.answered = True
+        if outcome is not None and outcome.acknowledges:
+            outcome.origin.answered = True
 
     def _broadcast_frame(
         self, action: BroadcastFrame, svc: str, tenant: str, origin: Origin | None
@@ -533,11 +580,7 @@ class Egress:
         self, name: str | None, tenant: str, origin: Origin | None
     ) -> Room | None:
         """Return the room that an action names, or that of the message at hand."""
-        if name is None:
-            name = None if origin is None else origin.room
-            if name is None:
-                raise ValueError("no room is named and the message concerns none")
-        return self._rooms.get(tenant, name)
+        return self._rooms.get(tenant, _room_name(name, origin))
 
     def _room_of(self, session: Session, name: str | None) -> Room | None:
         return None if name is None else self._rooms.get(session.tenant, name)
@@ -571,6 +614,19 @@ def _not_stored(msg: str) -> ProtocolError:
     return ProtocolError(
         ErrorCode.RESOURCE_EXHAUSTED, msg, retry_after_ms=STORE_RETRY_MS
     )
+
+
+def _nothing(receipt: Receipt) -> None:
+    """Tell nobody."""
+
+
+def _room_name(name: str | None, origin: Origin | None) -> str:
+    """Return the name that an action gives, or that of the message at hand."""
+    if name is None:
+        name = None if origin is None else origin.room
+        if name is None:
+            raise ValueError("no room is named and the message concerns none")
+    return name
 
 
 def _needed(origin: Origin | None, what: str) -> Origin:

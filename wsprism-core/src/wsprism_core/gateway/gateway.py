@@ -11,6 +11,7 @@ from wsprism_core.backplane.port import Backplane
 from wsprism_core.config import Config, ConfigError, GatewayConfig
 from wsprism_core.dispatch import compile_each
 from wsprism_core.gateway.admin import AdminHost, AdminListener
+from wsprism_core.gateway.admin_routes import admin_routes
 from wsprism_core.gateway.admission import Admission
 from wsprism_core.gateway.appliers import LiveParts, appliers
 from wsprism_core.gateway.boundary import Boundary
@@ -32,6 +33,7 @@ from wsprism_core.gateway.inspector import Inspector
 from wsprism_core.gateway.keeping import history_store
 from wsprism_core.gateway.monitor import Monitor
 from wsprism_core.gateway.observers import observe_with
+from wsprism_core.gateway.operator import Operator
 from wsprism_core.gateway.plugin_api import ApiParts, PluginGateway
 from wsprism_core.gateway.presence import PresenceDesk
 from wsprism_core.gateway.recovery import RecoveryBounds
@@ -41,6 +43,7 @@ from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
 from wsprism_core.gateway.tickets import Tickets
+from wsprism_core.gateway.unattended import UnattendedRooms
 from wsprism_core.gateway.watchdog import owners_of
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, Readings, render
@@ -213,6 +216,9 @@ class Gateway:
         )
         egress.end_detached = self._desk.resumes.end
         self._tickets = Tickets(config, clock, self.metrics, fetch=fetch)
+        egress.unattended = UnattendedRooms(
+            self._backplane, catalog, self.delivery
+        ).publish
         self._admission = Admission(
             tenants=tenants,
             sessions=self.sessions,
@@ -294,11 +300,24 @@ class Gateway:
             clock=clock,
             monitor=self._monitor,
         )
+        perform = boundary.perform(egress.perform)
         self.admin = admin
         self._admin_host: Host | None = None
         if admin is not None:
+            operator = Operator(
+                tenants=tenants,
+                services=tuple(routes.services),
+                sessions=self.sessions,
+                rooms=self.rooms,
+                perform=perform,
+                publish=boundary.publish(egress.publish),
+            )
             self._admin_host = AdminHost(
-                self.inspector, admin.guard, self.metrics, timeouts, self._wheel
+                admin_routes(self.inspector, operator),
+                admin.guard,
+                self.metrics,
+                timeouts,
+                self._wheel,
             )
         self._configs = _plugin_configs(config, plugins)
         self._api_parts = ApiParts(
@@ -309,7 +328,7 @@ class Gateway:
             rooms=self.rooms,
             metrics=self.metrics,
             failures=failures,
-            perform=boundary.perform(egress.perform),
+            perform=perform,
             random=boundary.random(_randoms(chance)),
             spawn=self._tasks.spawn,
             spawns=boundary.spawns,
@@ -416,6 +435,13 @@ class Gateway:
         """Let nobody new in and close every session, over the configured grace."""
         self._begin_drain()
         await self._drain.finished()
+
+    def hurry(self) -> None:
+        """Close at once what a drain that is under way has not closed yet.
+
+        As in the drain, each is sent what waits for it before its close.
+        """
+        self._begin_drain()
 
     async def stop(self) -> None:
         """Close what is left, stop the plugins in reverse order, and end.

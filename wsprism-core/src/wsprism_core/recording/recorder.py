@@ -18,7 +18,7 @@ from importlib.metadata import version
 from random import Random, SystemRandom
 from typing import Final
 
-from wsprism_core.actions import Actions, Push, PushFrame, Source
+from wsprism_core.actions import Actions, Broadcast, Push, PushFrame, Source
 from wsprism_core.api import Identity
 from wsprism_core.api import Session as PluginSession
 from wsprism_core.config import Config
@@ -29,6 +29,7 @@ from wsprism_core.gateway.boundary import (
     Connect,
     Cut,
     Perform,
+    Publish,
 )
 from wsprism_core.gateway.connection import Connection, ConnectionParts
 from wsprism_core.gateway.handlers import HandlerQueues, Job
@@ -37,6 +38,7 @@ from wsprism_core.metrics import Metrics
 from wsprism_core.plugins import PluginSet
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.envelope import is_binary_envelope
+from wsprism_core.realtime.channel import Receipt
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.wire import Wire
 from wsprism_core.recording.chance import CoreChance
@@ -210,12 +212,9 @@ class Recorder(Boundary):
                 inner(actions, svc, tenant)
                 return
             actions = with_sources(listed(actions), self.source)
-            inside = self.clock.enter()
-            try:
-                self.note((Kind.ACTIONS, svc, tenant, pack_outcome(actions)))
-                inner(actions, svc, tenant)
-            finally:
-                self.clock.leave(inside)
+            self._from_outside(
+                actions, svc, tenant, lambda: inner(actions, svc, tenant)
+            )
 
         return recorded
 
@@ -231,6 +230,32 @@ class Recorder(Boundary):
                 self.clock.leave(inside)
 
         return recorded
+
+    def publish(self, inner: Publish) -> Publish:
+        """Note what an operator publishes, as an action like any other."""
+
+        def recorded(
+            action: Broadcast,
+            svc: str,
+            tenant: str,
+            done: Callable[[Receipt], None],
+        ) -> None:
+            self._from_outside(
+                action, svc, tenant, lambda: inner(action, svc, tenant, done)
+            )
+
+        return recorded
+
+    def _from_outside(
+        self, actions: Actions, svc: str, tenant: str, work: Callable[[], None]
+    ) -> None:
+        """Note actions, and do them as a part of the core."""
+        inside = self.clock.enter()
+        try:
+            self.note((Kind.ACTIONS, svc, tenant, pack_outcome(actions)))
+            work()
+        finally:
+            self.clock.leave(inside)
 
     def drain(self, inner: Callable[[], None]) -> Callable[[], None]:
         """Note that the gateway is emptied."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.transports.http import (
@@ -122,21 +123,31 @@ class HttpDoor(StreamConnection):
         is_read = head.method in ("GET", "HEAD")
         if is_read and head.has_body:
             raise Rejected(400, f"a {head.method} with a body")
-        headers: dict[str, str] = {}
-        for name, value in head.headers:
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        response = self._home.host.http(
-            HttpRequest(
-                method=head.method if is_read else "HEAD",
-                path=head.path,
-                query=dict(parse_query(head.query)),
-                headers=headers,
-                address=self.address,
-            )
-        )
+        request = self._request(head)
+        if not is_read:
+            request = replace(request, method="HEAD")
+        response = self._home.host.http(request)
         if not is_read and response.status != 404:
             raise Rejected(405, "only GET and HEAD", {"Allow": "GET, HEAD"})
         return response
+
+    def _request(self, head: Head, body: bytes = b"") -> HttpRequest:
+        """Return what the host is asked.
+
+        Raises:
+            Rejected: The query is malformed.
+        """
+        headers: dict[str, str] = {}
+        for name, value in head.headers:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return HttpRequest(
+            method=head.method,
+            path=head.path,
+            query=dict(parse_query(head.query)),
+            headers=headers,
+            address=self.address,
+            body=body,
+        )
 
     def _late(self) -> None:
         """End what is not served in time."""

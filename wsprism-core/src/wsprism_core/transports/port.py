@@ -77,15 +77,25 @@ class ConnectRequest:
     resume: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class HttpRequest:
-    """A plain GET or HEAD on the gateway's port."""
+    """A plain request; `repr` is off, for its headers may hold a key.
+
+    Args:
+        method: GET or HEAD on the gateway's port; any on a port for operators.
+        path: Not decoded.
+        query: Its fields, decoded.
+        headers: Names in lower case.
+        address: The client's address, without the port.
+        body: What was posted.
+    """
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     address: str
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
