@@ -509,6 +509,10 @@ STEPS = st.lists(
 )
 
 
+#: What is another one in each session and room.
+_OWN = ("sid", "epoch", "resume")
+
+
 async def transcript(
     gw: GatewayHarness, steps: list[tuple[str, Any, Any]]
 ) -> list[Any]:
@@ -550,7 +554,7 @@ def _comparable(message: Any) -> Any:
         return message
     kept = {key: value for key, value in message.items() if key != "trace_id"}
     if isinstance(kept.get("data"), dict):
-        data = {k: v for k, v in kept["data"].items() if k not in ("sid", "epoch")}
+        data = {k: v for k, v in kept["data"].items() if k not in _OWN}
         kept["data"] = data
     kept.pop("epoch", None)
     return kept
