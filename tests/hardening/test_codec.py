@@ -472,7 +472,7 @@ async def test_c6_naughty_strings_in_messages(
 
 #: All that a client may have the gateway log.
 EVENTS = {
-    *("session_opened", "session_closed", "refused", "ended_early"),
+    *("session_opened", "session_closed", "refused", "ended_early", "ticket_refused"),
     *("plugin_failed", "traceback", "slow_handler", "event_loop_late"),
 }
 

@@ -85,7 +85,7 @@ class World:
             limits=LIMITS,
             policy=POLICY,
             tenants=(MINE, OTHER),
-            gateway={"max_idle_rooms": 1, "history_size": 4},
+            gateway={"max_idle_rooms": 1, "history": {"messages": 4}},
         )
         self.harness = GatewayHarness(Lab(), config=config)
         self.clients: dict[tuple[str, str], list[ScriptedClient]] = {}

@@ -69,6 +69,8 @@ _CONFIG: Final[dict[str, Any]] = {
         "idle_timeout_ms": 0,
         # What is left behind is looked for at once.
         "resume_window_ms": 0,
+        # Lines are counted.
+        "warnings_per_second": 1_000_000,
     },
     "tenants": [
         {"id": "main", **_TENANT},
