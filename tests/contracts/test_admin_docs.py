@@ -13,9 +13,12 @@ from wsprism_core.gateway.admin_routes import ActionRoute, AdminRoute, admin_rou
 from wsprism_core.gateway.inspector import Inspector
 from wsprism_core.gateway.openapi import REFUSALS, REFUSED_BODIES
 from wsprism_core.gateway.operator import Operator
+from wsprism_core.gateway.ticket_office import TicketOffice
 
 PAGE: Final = (Path(__file__).parents[2] / "docs/reference/admin.md").read_text("utf-8")
-ROUTES: Final = admin_routes(Mock(Inspector), Mock(Operator))
+ROUTES: Final = admin_routes(
+    Mock(Inspector), Mock(Operator), Mock(TicketOffice), Mock()
+)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)

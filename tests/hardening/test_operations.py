@@ -33,6 +33,7 @@ from wsprism_core.gateway.admin_routes import OPENAPI_PATH, admin_routes
 from wsprism_core.gateway.inspector import Inspector
 from wsprism_core.gateway.openapi import openapi
 from wsprism_core.gateway.operator import Operator
+from wsprism_core.gateway.ticket_office import TicketOffice
 
 GRACE: Final = 3.0
 CLOSE: Final = 1.0
@@ -161,7 +162,7 @@ def operated(gateways: Gateways) -> GatewayProcess:
 
 
 SCHEMA: Final = schemathesis.openapi.from_dict(
-    openapi(admin_routes(Mock(Inspector), Mock(Operator)))
+    openapi(admin_routes(Mock(Inspector), Mock(Operator), Mock(TicketOffice), Mock()))
 )
 OPERATIONS: Final = {
     found.ok().label: found.ok()

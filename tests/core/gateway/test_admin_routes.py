@@ -10,8 +10,9 @@ from wsprism_core.gateway.admin_routes import (
 )
 from wsprism_core.gateway.inspector import Inspector
 from wsprism_core.gateway.operator import Operator
+from wsprism_core.gateway.ticket_office import TicketOffice
 
-ROUTES = admin_routes(Mock(Inspector), Mock(Operator))
+ROUTES = admin_routes(Mock(Inspector), Mock(Operator), Mock(TicketOffice), Mock())
 
 
 def test_every_route_has_a_path_and_a_name_of_its_own() -> None:

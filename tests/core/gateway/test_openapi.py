@@ -11,8 +11,9 @@ from wsprism_core.gateway.admin_routes import OPENAPI_PATH, ActionRoute, admin_r
 from wsprism_core.gateway.inspector import Inspector
 from wsprism_core.gateway.openapi import openapi
 from wsprism_core.gateway.operator import Operator
+from wsprism_core.gateway.ticket_office import TicketOffice
 
-ROUTES = admin_routes(Mock(Inspector), Mock(Operator))
+ROUTES = admin_routes(Mock(Inspector), Mock(Operator), Mock(TicketOffice), Mock())
 DOCUMENT = openapi(ROUTES)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -72,6 +72,7 @@ class Reloading:
         self._options = options
         self._gateway = gateway
         self._one_at_a_time = asyncio.Lock()
+        self._asked: set[asyncio.Task[None]] = set()
 
     async def reload(self) -> Reloaded:
         """Read the file again and let it hold, as far as that is possible.
@@ -92,6 +93,16 @@ class Reloading:
         self._gateway.metrics.reloads[done.outcome.value] += 1
         self._note(done)
         return done
+
+    def ask(self, done: Callable[[dict[str, Any]], None]) -> None:
+        """Reload, and tell what came of it in a later turn."""
+
+        async def reload() -> None:
+            done((await self.reload()).as_dict())
+
+        task = asyncio.ensure_future(reload())
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
 
     async def whenever(self, asked: asyncio.Event) -> None:
         """Reload each time that an event is set, until cancelled."""

@@ -288,6 +288,7 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
     ):
         gateway = _assemble(prepared, recorder)
         reloading = Reloading(prepared.options, gateway)
+        gateway.reload_file = reloading.ask  # type: ignore[method-assign]
         certificates = _certificates(prepared, gateway)
         collector = Collector(
             LoopClock(asyncio.get_running_loop()),

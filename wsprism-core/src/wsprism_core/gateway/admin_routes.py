@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
 
 from wsprism_core.gateway.inspector import (
     MAX_PAGE,
@@ -28,12 +30,24 @@ from wsprism_core.gateway.operator import (
     PublishRequest,
     Sent,
 )
+from wsprism_core.gateway.ticket_office import (
+    Issued,
+    Revoked,
+    RevokeRequest,
+    TicketOffice,
+    TicketRequest,
+)
 from wsprism_core.transports.port import HttpRequest
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-__all__ = ("OPENAPI_PATH", "ActionRoute", "AdminRoute", "ReadRoute", "admin_routes")
+__all__ = (
+    "OPENAPI_PATH",
+    "ActionRoute",
+    "AdminRoute",
+    "ReadRoute",
+    "ReloadAnswer",
+    "ReloadRequest",
+    "admin_routes",
+)
 
 OPENAPI_PATH: Final = "/v1/openapi.json"
 
@@ -88,12 +102,42 @@ class ActionRoute:
 AdminRoute: TypeAlias = ReadRoute | ActionRoute
 
 
-def admin_routes(inspector: Inspector, operator: Operator) -> tuple[AdminRoute, ...]:
+class ReloadRequest(BaseModel):
+    """Nothing: the gateway knows its file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadAnswer:
+    """What came of reading the configuration again.
+
+    Args:
+        outcome: `applied`, `unchanged`, `needs_restart` or `refused`.
+        applied: What holds now, a line for each key.
+        needs_restart: What waits for a restart, likewise.
+        problems: Why it was refused.
+    """
+
+    outcome: str
+    applied: list[str]
+    needs_restart: list[str]
+    problems: list[str]
+
+
+def admin_routes(
+    inspector: Inspector,
+    operator: Operator,
+    office: TicketOffice,
+    reload: Callable[[Callable[[Any], None]], None],
+) -> tuple[AdminRoute, ...]:
     """Return every route.
 
     Args:
         inspector: What is read.
         operator: What acts.
+        office: What issues and revokes tickets.
+        reload: Reads the configuration again; its argument is told what came of it.
     """
     routes: tuple[AdminRoute, ...] = (
         ReadRoute(
@@ -152,6 +196,33 @@ def admin_routes(inspector: Inspector, operator: Operator) -> tuple[AdminRoute, 
             answers=Kicked,
             act=lambda wanted, done: done(operator.kick(wanted)),
             logged=("sid", "tenant", "user", "reason", "close_code", "kicked"),
+        ),
+        ActionRoute(
+            name="ticket",
+            path="/v1/tickets",
+            summary="Issue a ticket that lets one connection in",
+            body=TicketRequest,
+            answers=Issued,
+            act=lambda wanted, done: done(office.issue(wanted)),
+            logged=("tenant", "user", "rooms", "expires"),
+        ),
+        ActionRoute(
+            name="revoke",
+            path="/v1/revoke",
+            summary="Let tickets be good no more, and close their sessions",
+            body=RevokeRequest,
+            answers=Revoked,
+            act=lambda wanted, done: done(office.revoke(wanted)),
+            logged=("tenant", "user", "closed"),
+        ),
+        ActionRoute(
+            name="reload",
+            path="/v1/reload",
+            summary="Read the configuration file again",
+            body=ReloadRequest,
+            answers=ReloadAnswer,
+            act=lambda wanted, done: reload(lambda told: done(ReloadAnswer(**told))),
+            logged=(),
         ),
     )
 

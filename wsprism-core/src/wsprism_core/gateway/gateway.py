@@ -42,6 +42,7 @@ from wsprism_core.gateway.resume import Resumes
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.gateway.sessions import SessionDesk
 from wsprism_core.gateway.tasks import Tasks
+from wsprism_core.gateway.ticket_office import TicketOffice
 from wsprism_core.gateway.tickets import Tickets
 from wsprism_core.gateway.unattended import UnattendedRooms
 from wsprism_core.gateway.watchdog import owners_of
@@ -313,7 +314,12 @@ class Gateway:
                 publish=boundary.publish(egress.publish),
             )
             self._admin_host = AdminHost(
-                admin_routes(self.inspector, operator),
+                admin_routes(
+                    self.inspector,
+                    operator,
+                    TicketOffice(self.issue_ticket, self.revoke),
+                    lambda done: self.reload_file(done),
+                ),
                 admin.guard,
                 self.metrics,
                 timeouts,
@@ -368,6 +374,14 @@ class Gateway:
         self._begin_drain = boundary.drain(self._drain.begin)
         self._cut = boundary.cut(self._desk.cut)
         self._started = boundary.started
+
+    def reload_file(self, done: Callable[[Any], None]) -> None:
+        """Read the configuration again for an operator; the runner sets what does it.
+
+        Raises:
+            ValueError: Nothing here knows of a file.
+        """
+        raise ValueError("this gateway was not started from a file")
 
     @property
     def config(self) -> Config:
