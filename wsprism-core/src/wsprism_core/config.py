@@ -205,6 +205,8 @@ class GatewayConfig(_Section):
     history: HistoryConfig = HistoryConfig()
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000
+    max_state_items: Annotated[int, Field(ge=0)] = 250_000
+    max_state_bytes: Positive = 1024 * 1024
     resume_window_ms: Milliseconds = 30_000
     max_detached: Annotated[int, Field(ge=0)] = 10_000
     max_recover_messages: Annotated[int, Field(ge=0)] = 1_000

@@ -52,6 +52,7 @@ class Metrics:
         admin_requests: Requests to the admin listener, by status.
         history: Messages of a durable store, by what became of them (`stored`,
             `failed`, `refused`).
+        state_refused: Values that plugins could not keep, by plugin.
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
     """
@@ -68,6 +69,7 @@ class Metrics:
         self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
         self.admin_requests: Counter[int] = Counter()
         self.history: Counter[str] = Counter()
+        self.state_refused: Counter[str] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
 
@@ -227,6 +229,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Recoverable messages of a durable store",
         ["outcome"],
         metrics.history,
+    )
+    yield counter(
+        "state_refused",
+        "Values that plugins could not keep",
+        ["plugin"],
+        metrics.state_refused,
     )
     yield counter(
         "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}
