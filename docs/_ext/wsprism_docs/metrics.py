@@ -50,6 +50,7 @@ def _families() -> Iterator[Metric]:
     counted.slow_handlers["p", "h", "s"] = 1
     counted.admin_requests[200] = 1
     counted.history["o"] = 1
+    counted.state_refused["p"] = 1
     counted.recordings_stopped["r"] = 1
     readings = metrics.Readings(
         sessions=lambda: {"t": 1},
