@@ -72,6 +72,8 @@ def test_a_draft_changes_nothing_until_it_is_saved() -> None:
     assert rooms.get("r1") == a_room()
     rooms.save("r1", draft)
     assert rooms.get("r1") == draft
+    assert "r1" in rooms
+    assert "r2" not in rooms
 
 
 def test_what_cannot_be_kept_is_not_so() -> None:

@@ -93,6 +93,9 @@ class OwnedRooms:
     def __len__(self) -> int:
         return len(self._rooms)
 
+    def __contains__(self, room: str) -> bool:
+        return room in self._rooms
+
     def get(self, room: str) -> OwnedRoom | None:
         """Return a room, which is not to be changed; None for one without an owner."""
         return self._rooms.get(room)

@@ -99,8 +99,9 @@ class ChatPlugin:
     @hookimpl
     def on_message(self, session: Session, message: Envelope) -> Actions:
         """Hand a message to the rules of its tenant."""
+        service = self._tenants.get(session.tenant)
         try:
-            return self._service(session.tenant).handle(session, message)
+            return (service or self._service(session.tenant)).handle(session, message)
         except ProtocolError as error:
             if error.code is ErrorCode.RESOURCE_EXHAUSTED:
                 self._gateway.count(REFUSED_AT_BOUND)

@@ -118,6 +118,7 @@ class ChatService:
         self._around = around
         self._new_id = new_id
         self._filters = filters
+        self._is_filtered = bool(filters)
         self._owned = OwnedRooms(state, around.tenant)
         self._roles = Roles(config, self._owned)
         self._moderation = Moderation(config, self._owned)
@@ -231,30 +232,38 @@ class ChatService:
                 `NOT_ALLOWED`, the sender is muted or a filter refuses the text;
                 `RATE_LIMITED`, the room is slow.
         """
+        # The hot path: what a room or a gateway does without is not called for it.
         user, text = session.user, data["msg"]
-        self._check_length(text)
-        self._moderation.check_voice(user, room, self._around.wall_ms())
-        passed = self._filtered(user, room, text, edit=False)
+        if len(text) > self._config.max_length:
+            raise self._too_long(text)
+        is_owned = room in self._owned
+        if is_owned:
+            self._moderation.check_voice(user, room, self._around.wall_ms())
+        is_shadow = False
+        if self._is_filtered:
+            passed = self._filtered(user, room, text, edit=False)
+            text, is_shadow = passed.text, passed.shadow
         explicit = data.get("mentions", ())
-        self._check_mentions(explicit)
-        self._moderation.take_turn(user, room, self._around.now())
+        if explicit:
+            self._check_mentions(explicit)
+        if is_owned:
+            self._moderation.take_turn(user, room, self._around.now())
         new_id = self._new_id()
-        said: Message = {"id": new_id, "from": user, "msg": passed.text}
+        said: Message = {"id": new_id, "from": user, "msg": text}
         if "reply_to" in data:
             said["reply_to"] = data["reply_to"]
         outside: Sequence[str] = ()
-        if explicit or "@" in passed.text:
-            inside, outside = self._mentioned(passed.text, explicit, room)
+        if explicit or "@" in text:
+            inside, outside = self._mentioned(text, explicit, room)
             if inside:
                 said["mentions"] = inside
-        if passed.shadow:
+        if is_shadow:
             return [Ack({"id": new_id}), Push("msg", said, user=user, room=room)]
         dedup = data.get("id")
         broadcast = Broadcast("msg", said, room=room, ack={"id": new_id}, dedup=dedup)
-        typing = self._stops_typing(user, room) if room in self._typing else []
-        if not typing and not outside:
+        if room not in self._typing and not outside:
             return broadcast
-        actions: list[Action] = [broadcast, *typing]
+        actions: list[Action] = [broadcast, *self._stops_typing(user, room)]
         if outside and self._retries.is_first(room, user, dedup):
             told = {"room": room, "id": new_id, "from": user}
             actions += [Push("mentioned", told, user=other) for other in outside]
@@ -269,7 +278,8 @@ class ChatService:
                 version that the sender has seen.
         """
         user, text, id = session.user, data["msg"], data["id"]
-        self._check_length(text)
+        if len(text) > self._config.max_length:
+            raise self._too_long(text)
         now_ms = self._around.wall_ms()
         self._moderation.check_voice(user, room, now_ms)
         message = self._find(room, id)
@@ -523,13 +533,12 @@ class ChatService:
 
     # ---------------------------------------------------------------------- the parts
 
-    def _check_length(self, text: str) -> None:
-        longest = self._config.max_length
-        if len(text) > longest:
-            raise ProtocolError(
-                ErrorCode.PAYLOAD_TOO_LARGE,
-                f"msg is {len(text)} characters long; {longest} is the most",
-            )
+    def _too_long(self, text: str) -> ProtocolError:
+        return ProtocolError(
+            ErrorCode.PAYLOAD_TOO_LARGE,
+            f"msg is {len(text)} characters long; {self._config.max_length} is "
+            "the most",
+        )
 
     def _check_mentions(self, explicit: Sequence[str]) -> None:
         most = self._config.max_mentions
@@ -539,7 +548,7 @@ class ChatService:
             )
 
     def _filtered(self, user: str, room: str, text: str, *, edit: bool) -> Passed:
-        if not self._filters:
+        if not self._is_filtered:
             return Passed(text)
         tenant = self._around.tenant
         return self._filters.run(FilterInput(tenant, room, user, text, edit))
