@@ -310,6 +310,16 @@ async def test_reactions_are_told_as_counts_once_a_batch(
         await ann.expect_error("NOT_FOUND", ref=ref)
 
 
+async def test_what_is_refused_at_a_bound_is_counted(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with lobby(gateway, "ann", "bob", typing_max_users=1) as (gw, ann, bob):
+        await ann.request("chat", "typing", None, room="lobby")
+        ref = await bob.send("chat", "typing", None, room="lobby")
+        await bob.expect_error("RESOURCE_EXHAUSTED", ref=ref)
+        assert gw.metrics.plugin_counts["chat_refused_at_bound"] == 1
+
+
 async def test_a_slow_reader_gets_the_newest_typing_and_reactions(
     gateway: type[GatewayHarness],
 ) -> None:

@@ -261,9 +261,10 @@ class ChatService:
             return [Ack({"id": new_id}), Push("msg", said, user=user, room=room)]
         dedup = data.get("id")
         broadcast = Broadcast("msg", said, room=room, ack={"id": new_id}, dedup=dedup)
-        if room not in self._typing and not outside:
+        typing = self._stops_typing(user, room) if room in self._typing else []
+        if not typing and not outside:
             return broadcast
-        actions: list[Action] = [broadcast, *self._stops_typing(user, room)]
+        actions: list[Action] = [broadcast, *typing]
         if outside and self._retries.is_first(room, user, dedup):
             told = {"room": room, "id": new_id, "from": user}
             actions += [Push("mentioned", told, user=other) for other in outside]
