@@ -1,32 +1,50 @@
 from __future__ import annotations
 
 from wsprism_chat.config import ChatConfig
-from wsprism_chat.manifest import CHAT
-from wsprism_core import Delivery, RoomRule
+from wsprism_chat.manifest import REFUSED_AT_BOUND, manifest
+from wsprism_core import Delivery, Inbound, Outbound, RoomRule
+
+
+def erase(tenant: str, room: str, user: str) -> None:
+    """Stand for what the plugin offers."""
+
+
+CHAT = manifest(erase)
+KINDS: tuple[Inbound | Outbound, ...] = (*CHAT.inbound, *CHAT.outbound)
+EVENTS = {"msg", "edited", "deleted", "erased"}
+LATEST = {"typing", "reactions", "read"}
 
 
 def test_chat_owns_its_name_and_id() -> None:
     assert (CHAT.name, CHAT.svc_id) == ("chat", 2)
     assert CHAT.config is ChatConfig
     assert CHAT.opcodes == ()
+    assert CHAT.offers == {"erase": erase}
+    assert REFUSED_AT_BOUND in CHAT.counters
 
 
 def test_only_members_of_a_room_are_heard() -> None:
-    assert {inbound.name: inbound.room for inbound in CHAT.inbound} == {
-        "send": RoomRule.MEMBER,
-        "history": RoomRule.MEMBER,
-    }
+    others = {one.name for one in CHAT.inbound if one.room is not RoomRule.MEMBER}
+    assert others == {"open"}
 
 
-def test_messages_are_numbered_and_never_dropped_silently() -> None:
-    outbound = {one.name: one for one in CHAT.outbound}
-    assert outbound["msg"].recoverable
-    assert not outbound["history"].recoverable
-    assert {one.delivery for one in CHAT.outbound} == {Delivery.RELIABLE}
+def test_what_changes_a_room_is_numbered_and_never_dropped_silently() -> None:
+    assert {one.name for one in CHAT.outbound if one.recoverable} == EVENTS
+
+
+def test_of_what_passes_only_the_newest_counts() -> None:
+    by_delivery = {one.name: one.delivery for one in CHAT.outbound}
+    assert {name for name, how in by_delivery.items() if how is Delivery.LATEST} == (
+        LATEST
+    )
+    assert set(by_delivery.values()) == {Delivery.LATEST, Delivery.RELIABLE}
 
 
 def test_history_rides_bulk_and_all_else_interactive() -> None:
-    inbound = {one.name: one.lane or CHAT.lane for one in CHAT.inbound}
-    outbound = {one.name: one.lane or CHAT.lane for one in CHAT.outbound}
-    assert inbound == {"send": "interactive", "history": "bulk"}
-    assert outbound == {"msg": "interactive", "history": "bulk"}
+    for one in KINDS:
+        lane = one.lane or CHAT.lane
+        assert lane == ("bulk" if one.name == "history" else "interactive")
+
+
+def test_every_type_says_what_it_is_for() -> None:
+    assert all(one.summary for one in KINDS)

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from wsprism_chat.manifest import CHAT
+from wsprism_chat.manifest import manifest
 
 SCHEMAS: dict[str, TypeAdapter[Any]] = {
-    inbound.name: TypeAdapter(inbound.schema) for inbound in CHAT.inbound
+    inbound.name: TypeAdapter(inbound.schema)
+    for inbound in manifest(lambda tenant, room, user: None).inbound
+    if inbound.schema is not None
 }
 
 
@@ -28,6 +30,21 @@ def check(type: str, data: Any) -> Any:
         ("history", {"before": 0}),
         ("history", {"after": 2**53 - 1, "limit": 1}),
         ("history", {"limit": 100}),
+        ("send", {"msg": "hello", "mentions": ["user:bob"] * 64}),
+        ("edit", {"id": "m1", "msg": "hello", "version": 1}),
+        ("delete", {"id": "m1"}),
+        ("erase", {"user": "u" * 256}),
+        ("typing", None),
+        ("typing", {"on": False}),
+        ("react", {"id": "m1", "emoji": "👍", "on": True}),
+        ("read", None),
+        ("read", {"seq": 0}),
+        ("create", None),
+        ("create", {"invite_only": True, "slow_ms": 86_400_000}),
+        ("slow", {"ms": 0}),
+        ("mute", {"user": "user:bob"}),
+        ("ban", {"user": "user:bob", "for_s": 315_360_000}),
+        ("open", {"user": "user:bob"}),
     ],
 )
 def test_good_data_is_handed_on_as_it_is(type: str, data: Any) -> None:
@@ -59,6 +76,22 @@ def test_good_data_is_handed_on_as_it_is(type: str, data: Any) -> None:
         ("history", {"limit": 0}),
         ("history", {"limit": 101}),
         ("history", {"offset": 3}),
+        ("send", {"msg": "hello", "mentions": ["user:bob"] * 65}),
+        ("send", {"msg": "hello", "mentions": "user:bob"}),
+        ("edit", {"msg": "hello"}),
+        ("edit", {"id": "m1", "msg": ""}),
+        ("edit", {"id": "m1", "msg": "x", "version": 0}),
+        ("typing", {"on": 1}),
+        ("react", {"id": "m1", "emoji": ""}),
+        ("react", {"id": "m1", "emoji": "e" * 33}),
+        ("read", {"seq": -1}),
+        ("create", {"slow_ms": 86_400_001}),
+        ("slow", {}),
+        ("slow", {"ms": -1}),
+        ("mute", {"user": ""}),
+        ("mute", {"user": "user:bob", "for_s": 0}),
+        ("ban", {"user": "user:bob", "for_s": 315_360_001}),
+        ("open", {"user": "u" * 257}),
     ],
 )
 def test_bad_data_does_not_fit(type: str, data: Any) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from random import Random
@@ -11,7 +11,6 @@ import pytest
 
 from wsprism_chat.config import ChatConfig
 from wsprism_chat.ids import ID_LENGTH
-from wsprism_chat.manifest import CHAT
 from wsprism_chat.plugin import ChatPlugin
 from wsprism_core import (
     HOOK_API_VERSION,
@@ -19,16 +18,36 @@ from wsprism_core import (
     Envelope,
     ErrorCode,
     Gateway,
+    Member,
     ProtocolError,
     Session,
 )
 from wsprism_core.hookspecs import PROJECT, HookSpecs
+from wsprism_core.state.memory import MemoryState
+from wsprism_core.state.port import StateBounds
 
 
 class StillGateway:
     """A gateway at one moment, whose rooms each hold one message."""
 
     random = Random(1)
+    log = None
+    state = MemoryState(StateBounds(9, 999))
+
+    def count(self, counter: str) -> None:
+        raise AssertionError(f"counted {counter}")
+
+    def now(self) -> float:
+        return 5.0
+
+    def every(self, seconds: float, work: Callable[[], None]) -> None:
+        """Nothing is due at one moment."""
+
+    def members(self, tenant: str, room: str) -> Sequence[Member]:
+        return ()
+
+    def sessions_of(self, tenant: str, user: str) -> Sequence[Session]:
+        return ()
 
     def wall_ms(self) -> int:
         return 1_767_225_600_000
@@ -46,7 +65,7 @@ class StillGateway:
         after: int | None = None,
         limit: int = 50,
     ) -> Sequence[Mapping[str, Any]]:
-        if before == 1:
+        if before == 1 or (after or 0) >= 1:
             return []
         said = {"id": "m1", "from": "user:ann", "msg": f"{tenant}/{room}"}
         return [{"svc": "chat", "type": "msg", "seq": 1, "ts": 7, "data": said}]
@@ -58,6 +77,7 @@ class Visitor:
 
     user: str
     tenant: str
+    id: str = "s1"
 
 
 SEND = Envelope("chat", "send", room="r1", data={"msg": "hello"})
@@ -86,11 +106,17 @@ def test_every_hook_is_one_of_the_gateways() -> None:
     manager.add_hookspecs(HookSpecs)
     manager.register(ChatPlugin(), name="chat")
     manager.check_pending()
-    assert manager.hook.register_services() == [CHAT]
+    (service,) = manager.hook.register_services()
+    assert service.name == "chat"
     callers = manager.get_hookcallers(manager.get_plugin("chat")) or ()
     assert {caller.name for caller in callers} == {
+        "check_join",
+        "on_join",
+        "on_leave",
         "on_message",
+        "on_resume",
         "on_start",
+        "on_stop",
         "register_services",
     }
 

@@ -52,6 +52,7 @@ def _families() -> Iterator[Metric]:
     counted.history["o"] = 1
     counted.reloads["o"] = 1
     counted.admin_actions["a", "o"] = 1
+    counted.state_refused["p"] = 1
     counted.recordings_stopped["r"] = 1
     counted.tickets["t", "o"] = 1
     counted.jwks_fetches["t", "o"] = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from support.late_store import LateStore
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.config import HistoryConfig, KeptRooms
-from wsprism_core.gateway.keeping import history_store
+from wsprism_core.gateway.keeping import history_store, plugin_state
 from wsprism_core.history.memory import MemoryStore
 from wsprism_core.history.port import NewMessage
 from wsprism_core.history.sqlite import SqliteStore
+from wsprism_core.state.port import StateBounds, StateFull
 from wsprism_core.testing import GatewayHarness, VirtualClock, config_with
 
 TOLD = {"msg": "hi"}
@@ -43,6 +45,44 @@ def test_the_first_class_that_fits_says_how_much_is_kept() -> None:
         return len(room.read(limit=9))
 
     assert [kept(name) for name in ("team-1", "team-2", "lobby")] == [1, 2, 5]
+
+
+def test_each_plugin_has_a_state_of_its_own_and_what_is_too_much_is_counted() -> None:
+    refused: Counter[str] = Counter()
+    state_of = plugin_state(None, StateBounds(1, 9), refused)
+    chat, party = state_of("chat"), state_of("party")
+    chat.put("a", b"1")
+    assert party.get("a") is None
+    with pytest.raises(StateFull):
+        chat.put("b", b"2")
+    assert refused == {"chat": 1}
+
+
+async def test_state_outlives_the_gateway_where_history_has_a_file(
+    gateway: type[GatewayHarness], tmp_path: Path
+) -> None:
+    config = config_with(
+        gateway={
+            "history": {"file": str(tmp_path / "h.db")},
+            "max_state_items": 2,
+            "max_state_bytes": 3,
+        }
+    )
+    async with gateway("chat", config=config) as gw:
+        gw.api.state.put("gone", b"1")
+        gw.api.state.put("kept", b"2")
+        gw.api.state.delete("gone")
+        gw.api.state.put("kept", b"3")
+        assert gw.api.state is gw.api.state
+    async with gateway("chat", config=config) as gw:
+        assert list(gw.api.state.items()) == [("kept", b"3")]
+        gw.api.state.put("more", b"4")
+        for key, value in ("full", b"5"), ("kept", b"long"):
+            with pytest.raises(StateFull):
+                gw.api.state.put(key, value)
+        assert gw.metrics.state_refused == {"chat": 2}
+    async with gateway("chat", config=config_with()) as gw:
+        assert list(gw.api.state.items()) == []
 
 
 class Durable:

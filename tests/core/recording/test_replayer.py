@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect as websocket_connect
 
 from support.recorded import Oracle, Recorded, Slow, kinds, recording, records
 from wsprism_chat.service import ChatService
-from wsprism_core import Envelope, ProtocolError, hookimpl
+from wsprism_core import Envelope, ProtocolError, Session, hookimpl
 from wsprism_core.client import Client, ClientError, ConnectionClosed, connect
 from wsprism_core.plugins import PluginSet
 from wsprism_core.protocol.codecs import JSON
@@ -239,8 +239,8 @@ async def talk(live: Recorded, count: int = 5) -> None:
 class Deaf(ChatService):
     """Chat that swallows one message."""
 
-    def send(self, user: str, room: str, data: Any) -> Any:
-        said = super().send(user, room, data)
+    def send(self, session: Session, room: str, data: Any) -> Any:
+        said = super().send(session, room, data)
         return None if data["msg"] == "m3" else said
 
 
@@ -249,8 +249,8 @@ class Backward(ChatService):
 
     held: Any = None
 
-    def send(self, user: str, room: str, data: Any) -> Any:
-        said = super().send(user, room, data)
+    def send(self, session: Session, room: str, data: Any) -> Any:
+        said = super().send(session, room, data)
         if data["msg"] == "m2":
             self.held = said
             return None

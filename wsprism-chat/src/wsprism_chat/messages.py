@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, NotRequired
+from typing import Annotated, Final, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 __all__ = (
     "DEFAULT_PAGE",
+    "LONGEST_SANCTION_S",
+    "LONGEST_SLOW_MS",
     "MAX_PAGE",
+    "Create",
+    "Deleted",
+    "Done",
+    "Edit",
+    "Edited",
+    "Erased",
     "History",
     "HistoryQuery",
+    "Invited",
+    "Mentioned",
     "Message",
+    "MessageId",
+    "Opened",
     "PastMessage",
+    "React",
+    "Reactions",
+    "Read",
+    "ReadUpTo",
+    "RoleOf",
+    "RoomRules",
+    "Sanction",
+    "Sanctioned",
     "Send",
+    "Slow",
+    "Typing",
+    "TypingOf",
+    "UserName",
 )
 
 #: Messages in a page of history, where the client names no limit and at the most.
 DEFAULT_PAGE: Final = 50
 MAX_PAGE: Final = 100
+#: The longest mute and ban that has an end: ten years, in seconds.
+LONGEST_SANCTION_S: Final = 315_360_000
+#: The slowest slow mode: a message a day, in milliseconds.
+LONGEST_SLOW_MS: Final = 86_400_000
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Text = Annotated[str, Field(min_length=1)]
+User = Annotated[str, Field(min_length=1, max_length=256)]
+Emoji = Annotated[str, Field(min_length=1, max_length=32)]
+Version = Annotated[int, Field(ge=1, le=2**53 - 1)]
+Seconds = Annotated[int, Field(ge=1, le=LONGEST_SANCTION_S)]
+SlowMs = Annotated[int, Field(ge=0, le=LONGEST_SLOW_MS)]
 
 
 class Send(TypedDict):
@@ -34,11 +67,39 @@ class Send(TypedDict):
         msg: The text; its greatest length is configured.
         id: The client's own id, by which a retry is told from a second message.
         reply_to: The id of the message that this one answers.
+        mentions: Users that it is meant for, beside those that `msg` names as `@user`.
     """
 
     msg: Text
     id: NotRequired[Id]
     reply_to: NotRequired[Id]
+    mentions: NotRequired[Annotated[list[User], Field(max_length=64)]]
+
+
+class Edit(TypedDict):
+    """`chat.edit`: say a message of one's own otherwise.
+
+    Attributes:
+        id: The message's.
+        msg: The new text.
+        version: The version that the sender has seen; another one is `CONFLICT`.
+    """
+
+    id: Id
+    msg: Text
+    version: NotRequired[Version]
+
+
+class MessageId(TypedDict):
+    """`data` of `chat.delete`."""
+
+    id: Id
+
+
+class UserName(TypedDict):
+    """`data` of what is done to a user."""
+
+    user: User
 
 
 class HistoryQuery(TypedDict):
@@ -55,23 +116,108 @@ class HistoryQuery(TypedDict):
     limit: NotRequired[Limit]
 
 
+class Typing(TypedDict):
+    """`chat.typing`: whether one is typing; True where it is left out."""
+
+    on: NotRequired[bool]
+
+
+class React(TypedDict):
+    """`chat.react`: add a reaction to a message, or with `on` False take it back."""
+
+    id: Id
+    emoji: Emoji
+    on: NotRequired[bool]
+
+
+class Read(TypedDict):
+    """`chat.read`: everything up to `seq` is read; without it only ask."""
+
+    seq: NotRequired[Seq]
+
+
+class Create(TypedDict):
+    """`chat.create`: own a room.
+
+    Attributes:
+        invite_only: Whether only who is invited may join.
+        slow_ms: Milliseconds between two messages of one member; 0 is no bound.
+    """
+
+    invite_only: NotRequired[bool]
+    slow_ms: NotRequired[SlowMs]
+
+
+class Slow(TypedDict):
+    """`chat.slow` and `chat.slowed`: how slow a room is, in milliseconds."""
+
+    ms: SlowMs
+
+
+class Sanction(TypedDict):
+    """`chat.mute` and `chat.ban`: for so many seconds, or for good."""
+
+    user: User
+    for_s: NotRequired[Seconds]
+
+
 #: `chat.msg`: somebody said something. `id` is the server's, `from` is a user id.
 Message = TypedDict(
     "Message",
-    {"id": str, "from": str, "msg": str, "reply_to": NotRequired[str]},
+    {
+        "id": str,
+        "from": str,
+        "msg": str,
+        "reply_to": NotRequired[str],
+        "mentions": NotRequired[list[str]],
+    },
+)
+
+#: `chat.edited`: a message reads otherwise now. Its first `version` was 1.
+Edited = TypedDict(
+    "Edited",
+    {
+        "id": str,
+        "from": str,
+        "msg": str,
+        "version": int,
+        "mentions": NotRequired[list[str]],
+    },
 )
 
 
-class PastMessage(Message):
-    """A `chat.msg` in a page of history, with what its envelope carried.
+class Deleted(TypedDict):
+    """`chat.deleted`: a message is gone."""
 
-    Attributes:
-        seq: Its number in the room.
-        ts: When the server numbered it, milliseconds since 1970.
-    """
+    id: str
+    by: str
+    version: int
 
-    seq: int
-    ts: int
+
+class Erased(TypedDict):
+    """`chat.erased`: every message of a user before this one is gone."""
+
+    user: str
+    by: str
+
+
+#: A message in a page of history, as it is now, with what its envelope carried. A
+#: deleted one has no `msg`; `version` is left out where it is 1.
+PastMessage = TypedDict(
+    "PastMessage",
+    {
+        "id": str,
+        "from": str,
+        "seq": int,
+        "ts": int,
+        "msg": NotRequired[str],
+        "reply_to": NotRequired[str],
+        "mentions": NotRequired[list[str]],
+        "version": NotRequired[int],
+        "deleted": NotRequired[Literal[True]],
+        "reactions": NotRequired[dict[str, int]],
+    },
+)
 
 
 class History(TypedDict):
@@ -85,3 +231,82 @@ class History(TypedDict):
 
     messages: list[PastMessage]
     more: bool
+
+
+class TypingOf(TypedDict):
+    """`chat.typing`, to the others."""
+
+    user: str
+    on: bool
+
+
+class Reactions(TypedDict):
+    """`chat.reactions`: how many reacted to a message, and how."""
+
+    id: str
+    counts: dict[str, int]
+
+
+class ReadUpTo(TypedDict):
+    """`chat.read`, to the others: up to where somebody has read."""
+
+    user: str
+    seq: int
+
+
+class Sanctioned(TypedDict):
+    """`chat.muted` and `chat.banned`; without `until_ms` it is for good."""
+
+    user: str
+    by: str
+    until_ms: NotRequired[int]
+
+
+class Done(TypedDict):
+    """`chat.unmuted`, `chat.unbanned` and `chat.kicked`.
+
+    Attributes:
+        user: Whom it befell.
+        by: Who did it.
+        room: The room, where the envelope names none: who was kicked has left it.
+    """
+
+    user: str
+    by: str
+    room: NotRequired[str]
+
+
+class RoleOf(TypedDict):
+    """`chat.role`: what a user is in the room now."""
+
+    user: str
+    role: Literal["owner", "moderator", "member"]
+
+
+class RoomRules(TypedDict):
+    """`chat.rules`: who rules the room and how, as far as the asker may know."""
+
+    owner: str | None
+    moderators: list[str]
+    role: Literal["owner", "moderator", "member"]
+    invite_only: bool
+    slow_ms: int
+    muted: bool
+
+
+class Invited(TypedDict):
+    """`chat.invited`: one may join a room now."""
+
+    room: str
+    by: str
+
+
+class Opened(TypedDict):
+    """`chat.opened`: the direct room of oneself and another user."""
+
+    room: str
+    user: str
+
+
+#: `chat.mentioned`: a message in a room that one is not in is meant for one.
+Mentioned = TypedDict("Mentioned", {"room": str, "id": str, "from": str})

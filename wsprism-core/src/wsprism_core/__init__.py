@@ -35,6 +35,7 @@ from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.inputs import LatestInputs
 from wsprism_core.realtime.lanes import Delivery, Lane
 from wsprism_core.routes import Route
+from wsprism_core.state.port import State, StateFull
 from wsprism_core.transports.port import ConnectRequest, HttpRequest, HttpResponse
 
 __all__ = (
@@ -76,6 +77,8 @@ __all__ = (
     "ServiceMissing",
     "Session",
     "Source",
+    "State",
+    "StateFull",
     "Timer",
     "WsPrismError",
     "hookimpl",

@@ -11,6 +11,7 @@ from wsprism_core.actions import Actions
 from wsprism_core.logs import EventLog
 from wsprism_core.protocol.errors import WsPrismError
 from wsprism_core.realtime.clock import Timer
+from wsprism_core.state.port import State
 
 __all__ = ("Gateway", "Identity", "Member", "ServiceMissing", "Session")
 
@@ -121,6 +122,14 @@ class Gateway(Protocol):
 
         In a test and in a replay it gives the same numbers again. Use `secrets` for
         what must not be guessed.
+        """
+
+    @property
+    def state(self) -> State:
+        """What the plugin keeps, apart from all others.
+
+        It outlives the process where `gateway.history.file` is set. Every tenant's is
+        in it: put the tenant into the key.
         """
 
     def now(self) -> float:

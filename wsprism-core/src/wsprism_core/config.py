@@ -301,6 +301,9 @@ class GatewayConfig(_Section):
             message; after it the message is refused, or passes where the plugin says
             so.
         history: Where recoverable messages are kept, and how much of each room.
+        max_state_items: Values that one plugin may keep, such as chat's bans and marks;
+            with `history.file` they are in that file and outlive the process.
+        max_state_bytes: The largest of them.
         resume_window_ms: How long a session whose connection dropped keeps its rooms,
             and may come back; 0 is not at all.
         max_detached: How many such sessions are kept; the one that has been gone
@@ -360,6 +363,8 @@ class GatewayConfig(_Section):
     filter_budget_ms: Positive = 250
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
     max_idle_rooms: Annotated[int, Field(ge=0)] = 1_000
+    max_state_items: Annotated[int, Field(ge=0)] = 250_000
+    max_state_bytes: Positive = 1024 * 1024
     resume_window_ms: Milliseconds = 30_000
     max_detached: Annotated[int, Field(ge=0)] = 10_000
     max_recover_messages: Annotated[int, Field(ge=0)] = 1_000

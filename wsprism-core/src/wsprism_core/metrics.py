@@ -83,6 +83,7 @@ class Metrics:
         jwks_fetches: Fetches of key sets, by tenant and outcome.
         admin_actions: What operators wanted done, by action and outcome (`done`,
             `refused`, `failed`).
+        state_refused: Values that plugins could not keep, by plugin.
         recorded_bytes: What a recording has written.
         recordings_stopped: Recordings that ended before the gateway, by reason.
         filters: Answers of plugins that check messages, where one does so
@@ -109,6 +110,7 @@ class Metrics:
         self.tickets: Counter[tuple[str, str]] = Counter()
         self.jwks_fetches: Counter[tuple[str, str]] = Counter()
         self.admin_actions: Counter[tuple[str, str]] = Counter()
+        self.state_refused: Counter[str] = Counter()
         self.recorded_bytes = 0
         self.recordings_stopped: Counter[str] = Counter()
         self.filters: Counter[tuple[str, str]] = Counter()
@@ -321,6 +323,12 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Warnings that were not logged one by one",
         [],
         {(): summed_up()},
+    )
+    yield counter(
+        "state_refused",
+        "Values that plugins could not keep",
+        ["plugin"],
+        metrics.state_refused,
     )
     yield counter(
         "recorded_bytes", "Written by --record", [], {(): metrics.recorded_bytes}

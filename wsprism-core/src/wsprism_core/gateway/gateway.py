@@ -30,7 +30,7 @@ from wsprism_core.gateway.host import GatewayHost
 from wsprism_core.gateway.http import HttpRoutes, RouteError
 from wsprism_core.gateway.ingress import Ingress
 from wsprism_core.gateway.inspector import Inspector
-from wsprism_core.gateway.keeping import history_store
+from wsprism_core.gateway.keeping import history_store, plugin_state
 from wsprism_core.gateway.monitor import Monitor
 from wsprism_core.gateway.observers import observe_with
 from wsprism_core.gateway.operator import Operator
@@ -63,6 +63,7 @@ from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.routes import Route
 from wsprism_core.routing import build_routes
 from wsprism_core.settings.faults import check_sections
+from wsprism_core.state.port import StateBounds
 from wsprism_core.transports.port import Host, Transport, TransportTimeouts
 
 if TYPE_CHECKING:
@@ -337,6 +338,12 @@ class Gateway:
             perform=perform,
             random=boundary.random(_randoms(chance)),
             spawn=self._tasks.spawn,
+            state=plugin_state(
+                # A backplane that is handed in brings its own store, or none.
+                history if backplane is None else None,
+                StateBounds(settings.max_state_items, settings.max_state_bytes),
+                self.metrics.state_refused,
+            ),
             spawns=boundary.spawns,
         )
         self._apis: dict[str, PluginGateway] = {}

@@ -1,17 +1,20 @@
-"""Which store keeps the history of rooms, as the configuration wants it."""
+"""Which store keeps the history of rooms, and where plugins keep their state."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from wsprism_core.config import HistoryConfig
 from wsprism_core.history.memory import MemoryStore
 from wsprism_core.history.port import HistoryStore, Retention
+from wsprism_core.state.memory import MemoryState
+from wsprism_core.state.port import State, StateBounds
 
-__all__ = ("history_store",)
+__all__ = ("history_store", "plugin_state")
 
 
 def history_store(
@@ -55,3 +58,31 @@ def history_store(
         dedup=dedup,
         counts=counts,
     )
+
+
+def plugin_state(
+    store: HistoryStore | None, bounds: StateBounds, refused: Counter[str]
+) -> Callable[[str], State]:
+    """Return what gives each plugin, by its name, its state.
+
+    Args:
+        store: The store of history, whose file keeps state too; None is memory, and so
+            is a store without a file.
+        bounds: How much a plugin may keep.
+        refused: Where it is counted, by plugin, what was more.
+    """
+    table = None
+    if store is not None and store.durable:
+        from wsprism_core.history.sqlite import SqliteStore
+
+        table = store if isinstance(store, SqliteStore) else None
+
+    def open_state(plugin: str) -> State:
+        count = partial(refused.update, [plugin])
+        if table is None:
+            return MemoryState(bounds, refused=count)
+        loaded = table.state.load(plugin)
+        changed = partial(table.state.save, plugin)
+        return MemoryState(bounds, loaded, changed, count)
+
+    return open_state

@@ -20,6 +20,7 @@ from wsprism_core.realtime.clock import Clock, Timer
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import SessionRegistry
 from wsprism_core.routing import Routes
+from wsprism_core.state.port import State
 
 __all__ = ("ApiParts", "PluginGateway")
 
@@ -38,6 +39,8 @@ class ApiParts:
     perform: Perform
     random: Callable[[str], Random]
     spawn: Callable[[Awaitable[None]], None]
+    #: Returns what a plugin keeps, by its name.
+    state: Callable[[str], State]
     #: Whether coroutines run at all; else they are discarded.
     spawns: bool
 
@@ -64,6 +67,7 @@ class PluginGateway:
         self._services = tuple(service.name for service in own)
         self._counters = {name for service in own for name in service.counters}
         self._random: Random | None = None
+        self._state: State | None = None
 
     @property
     def config(self) -> Any:
@@ -81,6 +85,13 @@ class PluginGateway:
         if self._random is None:
             self._random = self._parts.random(self._plugin)
         return self._random
+
+    @property
+    def state(self) -> State:
+        """What the plugin keeps."""
+        if self._state is None:
+            self._state = self._parts.state(self._plugin)
+        return self._state
 
     def now(self) -> float:
         """Return seconds on a clock that never goes back."""

@@ -37,6 +37,7 @@ from wsprism_core.history.port import (
     Retention,
     StoreFull,
 )
+from wsprism_core.history.sqlite_state import STATE_SCHEMA, StateTable
 from wsprism_core.logs import EventLog
 
 try:
@@ -148,6 +149,8 @@ class SqliteStore:
         )
         self._rooms: dict[tuple[str, str], SqliteHistory] = {}
         self._lock: _Lock
+        #: What plugins keep in the same file.
+        self.state: StateTable
         self._reader: sqlite3.Connection
         self._loop: asyncio.AbstractEventLoop
         self._writer: _Writer | None = None
@@ -177,6 +180,7 @@ class SqliteStore:
             raise OSError(f"{self._path}: {error}") from None
         self._next_id = (row[0] or 0) + 1
         self._writer = writer
+        self.state = StateTable(self._reader, writer._db, self.run)
         writer.committed = self._tell_committed
         writer.sweep = self._oldest_kept
         writer.start()
@@ -507,7 +511,7 @@ class _Writer(threading.Thread):
             raise sqlite3.DatabaseError(
                 f"it has format {version}, and this version reads {_VERSION}"
             )
-        db.executescript(_SCHEMA)
+        db.executescript(_SCHEMA + STATE_SCHEMA)
         db.execute(f"PRAGMA user_version = {_VERSION}")
         facts = dict(db.execute("SELECT name, value FROM facts").fetchall())
         boot = _boot_id()

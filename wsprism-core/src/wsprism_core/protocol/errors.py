@@ -9,6 +9,7 @@ The tree::
     ├── ConfigError              a configuration that cannot be used (config)
     ├── PluginError              a plugin that cannot be had (plugins)
     ├── ManifestError            services that do not fit together (routing)
+    ├── StateFull                a plugin keeps as much as it may (state.port)
     └── ServiceMissing           nobody offers the function called (api)
 
 Closing a connection is no error but a `CloseCode`; see `wsprism_core.protocol.layout`.

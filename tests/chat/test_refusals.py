@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from wsprism_chat.refusals import (
+    bad_request,
+    conflict,
+    exhausted,
+    not_allowed,
+    not_found,
+)
+
+
+def test_each_refusal_has_its_code_and_says_why() -> None:
+    made = (bad_request, conflict, exhausted, not_allowed, not_found)
+    assert [str(one("so")) for one in made] == [
+        "BAD_REQUEST: so",
+        "CONFLICT: so",
+        "RESOURCE_EXHAUSTED: so",
+        "NOT_ALLOWED: so",
+        "NOT_FOUND: so",
+    ]

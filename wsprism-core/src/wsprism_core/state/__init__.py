@@ -1,0 +1,1 @@
+"""What plugins keep: a few bytes by name, of each plugin apart."""
