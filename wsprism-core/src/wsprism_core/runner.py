@@ -288,7 +288,7 @@ async def _serve(prepared: Prepared, started: Callable[[Gateway], None] | None) 
     ):
         gateway = _assemble(prepared, recorder)
         reloading = Reloading(prepared.options, gateway)
-        gateway.reload_file = reloading.ask  # type: ignore[method-assign]
+        gateway.reload_file = reloading.ask
         certificates = _certificates(prepared, gateway)
         collector = Collector(
             LoopClock(asyncio.get_running_loop()),

@@ -101,6 +101,8 @@ class Gateway:
         metrics: What it has counted.
         sessions: Who is there.
         rooms: Where they are.
+        reload_file: Reads the configuration again for an operator, and tells what came
+            of it in a later turn. The runner sets it; until then it raises ValueError.
 
     Raises:
         ManifestError: The services clash.
@@ -133,6 +135,7 @@ class Gateway:
         self.metrics = Metrics()
         self.sessions = SessionRegistry()
         self.rooms = RoomRegistry()
+        self.reload_file: Callable[[Callable[[Any], None]], None] = _no_file
         self._development = development
         self._log = EventLog("gateway")
         self._tasks = Tasks(self._log)
@@ -382,14 +385,6 @@ class Gateway:
         self._cut = boundary.cut(self._desk.cut)
         self._started = boundary.started
 
-    def reload_file(self, done: Callable[[Any], None]) -> None:
-        """Read the configuration again for an operator; the runner sets what does it.
-
-        Raises:
-            ValueError: Nothing here knows of a file.
-        """
-        raise ValueError("this gateway was not started from a file")
-
     @property
     def config(self) -> Config:
         """What it is told, by the last configuration as far as that holds."""
@@ -604,6 +599,10 @@ class Gateway:
             },
         )
         return render(self.metrics, readings)
+
+
+def _no_file(done: Callable[[Any], None]) -> None:
+    raise ValueError("this gateway was not started from a file")
 
 
 class _TraceIds:
