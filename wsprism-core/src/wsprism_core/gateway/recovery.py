@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-import orjson
-
 from wsprism_core.gateway.catalog import Catalog
+from wsprism_core.history.retention import ENVELOPE_BYTES, as_json
 from wsprism_core.protocol.envelope import numbered
 from wsprism_core.realtime.backlog import Lost, Pull
 from wsprism_core.realtime.channel import Channel
@@ -24,8 +23,6 @@ __all__ = ("Missed", "RecoveryBounds", "Refused", "judge", "pulls")
 
 #: Messages asked of history at a time.
 _STRIDE: Final = 64
-#: What an envelope takes besides its data, about, in bytes.
-_ENVELOPE_BYTES: Final = 128
 
 
 class Refused(StrEnum):
@@ -98,7 +95,7 @@ def pulls(room: Room, missed: Missed, catalog: Catalog) -> Sequence[Pull]:
 
 def _size(message: Mapping[str, Any]) -> int:
     """Return how many bytes a message of history takes, about, in JSON."""
-    return _ENVELOPE_BYTES + len(orjson.dumps(message["data"]))
+    return ENVELOPE_BYTES + len(as_json(message["data"]))
 
 
 class _Replay:
@@ -130,7 +127,7 @@ class _Replay:
             if first > self._after + 1:
                 # It was whole when it was promised, and history has moved on since.
                 found.append(self._gone(self._after + 1, min(first - 1, self._head)))
-                size += _ENVELOPE_BYTES
+                size += ENVELOPE_BYTES
                 self._after = min(first - 1, self._head)
                 continue
             for message in held:

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
-
-import orjson
 
 from wsprism_core.history.port import KeptMessage, NewMessage, Remembered, Retention
+from wsprism_core.history.retention import RetentionWindow, as_json
 
 __all__ = ("MemoryHistory", "MemoryStore")
-
-#: What an envelope takes besides its data, about, in bytes.
-ENVELOPE_BYTES = 128
 
 
 class MemoryStore:
@@ -56,24 +51,15 @@ class MemoryHistory:
         retention: How much is kept.
     """
 
-    __slots__ = (
-        "_bytes",
-        "_kept",
-        "_retention",
-        "_sizes",
-        "epoch",
-        "numbers",
-        "seq",
-    )
+    __slots__ = ("_is_measured", "_kept", "_window", "epoch", "numbers", "seq")
 
     def __init__(self, epoch: str, retention: Retention) -> None:
         self.epoch = epoch
         self.seq = 0
         self.numbers = 0
-        self._retention = retention
         self._kept: deque[KeptMessage] = deque()
-        self._sizes: deque[int] = deque()
-        self._bytes = 0
+        self._window = RetentionWindow(retention)
+        self._is_measured = retention.bytes > 0
 
     @property
     def oldest(self) -> int:
@@ -82,19 +68,15 @@ class MemoryHistory:
 
     def append(self, message: NewMessage, stored: Callable[[int | None], None]) -> None:
         """Keep a message; its number is told at once."""
-        retention = self._retention
-        size = 0
-        if retention.bytes:
-            size = ENVELOPE_BYTES + _json_size(message.data)
+        # Nobody asks for the size where there is no bound to it.
+        size = len(as_json(message.data)) if self._is_measured else 0
         self.seq += 1
-        kept = KeptMessage(
-            self.seq, message.ts, message.svc, message.type, message.data
+        kept = self._kept
+        kept.append(
+            KeptMessage(self.seq, message.ts, message.svc, message.type, message.data)
         )
-        self._kept.append(kept)
-        if retention.bytes:
-            self._sizes.append(size)
-            self._bytes += size
-        self._forget_old(message.ts)
+        for _ in range(self._window.add(size, message.ts)):
+            kept.popleft()
         stored(self.seq)
 
     def read(
@@ -123,28 +105,3 @@ class MemoryHistory:
 
     def close(self) -> None:
         """Do nothing: who lets go of the object lets go of the room."""
-
-    def _forget_old(self, now_ms: int) -> None:
-        """Forget what is beyond a bound, the oldest first."""
-        kept, retention = self._kept, self._retention
-        while len(kept) > retention.messages:
-            self._forget_oldest()
-        if retention.bytes:
-            while self._bytes > retention.bytes:
-                self._forget_oldest()
-        if retention.age:
-            too_old = now_ms - retention.age * 1000
-            while kept and kept[0].ts < too_old:
-                self._forget_oldest()
-
-    def _forget_oldest(self) -> None:
-        self._kept.popleft()
-        if self._sizes:
-            self._bytes -= self._sizes.popleft()
-
-
-def _json_size(data: Any) -> int:
-    try:
-        return len(orjson.dumps(data))
-    except TypeError as error:
-        raise ValueError(str(error)) from None

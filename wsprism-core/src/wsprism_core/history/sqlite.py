@@ -22,7 +22,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ from wsprism_core.history.port import (
     Retention,
     StoreFull,
 )
+from wsprism_core.history.retention import RetentionWindow, as_json
 from wsprism_core.history.sqlite_state import STATE_SCHEMA, StateTable
 from wsprism_core.logs import EventLog
 
@@ -51,8 +52,6 @@ __all__ = ("SqliteHistory", "SqliteStore")
 BATCH: Final = 2_000
 #: Member numbers that are taken from the file at a time.
 NUMBERS_AHEAD: Final = 1_000
-#: What an envelope takes besides its data, about, in bytes.
-ENVELOPE_BYTES: Final = 128
 #: Seconds between two looks for what has become too old in rooms that nobody opens.
 SWEEP: Final = 60.0
 
@@ -322,23 +321,20 @@ class SqliteHistory:
         #: How many of its messages are on their way to the file.
         self.waiting = 0
         self._store = store
-        self._retention = retention
         self._reserved = numbers
-        # Size and time of each message that is kept, oldest first.
-        self._kept: deque[tuple[int, int]] = deque(
-            (ENVELOPE_BYTES + size, ts)
-            for size, ts in store.query(
+        self._window = RetentionWindow(
+            retention,
+            store.query(
                 "SELECT length(data), ts FROM messages WHERE room = ? ORDER BY seq", id
-            )
+            ),
         )
-        self._bytes = sum(size for size, _ in self._kept)
         #: Up to which number messages are not kept any more; the writer reads it.
-        self.forgotten = head - len(self._kept)
+        self.forgotten = head - len(self._window)
 
     @property
     def oldest(self) -> int:
         """The number of the oldest message kept."""
-        return self.seq - len(self._kept) + 1
+        return self.seq - len(self._window) + 1
 
     def as_row(self) -> tuple[int, str, str, str, int, int]:
         """Return the room as the file has it."""
@@ -353,10 +349,7 @@ class SqliteHistory:
 
     def append(self, message: NewMessage, stored: Callable[[int | None], None]) -> None:
         """Have a message stored; see `RoomHistory.append`."""
-        try:
-            data = orjson.dumps(message.data).decode()
-        except TypeError as error:
-            raise ValueError(str(error)) from None
+        data = as_json(message.data).decode()
         if not self._reserved:
             # With the room's first message, so that they are never given again.
             self._reserved = self.numbers + NUMBERS_AHEAD
@@ -409,29 +402,14 @@ class SqliteHistory:
     def note_stored(self, seq: int, message: NewMessage, size: int) -> None:
         """Note a message that is safe now."""
         self.seq = seq
-        self._kept.append((ENVELOPE_BYTES + size, message.ts))
-        self._bytes += ENVELOPE_BYTES + size
-        retention = self._retention
-        while len(self._kept) > retention.messages:
-            self._forget_oldest()
-        if retention.bytes:
-            while self._bytes > retention.bytes:
-                self._forget_oldest()
-        if retention.age:
-            too_old = message.ts - retention.age * 1000
-            while self._kept and self._kept[0][1] < too_old:
-                self._forget_oldest()
-        self.forgotten = seq - len(self._kept)
+        self._window.add(size, message.ts)
+        self.forgotten = seq - len(self._window)
 
     def close(self) -> None:
         """Let go of the room."""
         self.is_open = False
         if not self.waiting:
             self._store.forget(self)
-
-    def _forget_oldest(self) -> None:
-        size, _ = self._kept.popleft()
-        self._bytes -= size
 
 
 class _Lock:
