@@ -140,13 +140,13 @@ async def test_a_full_disk_takes_nothing_and_gives_nothing_away(path: Path) -> N
     # SQLite says the same of this as of a disk that is full.
     writer = store._writer
     assert writer is not None
-    pages = writer._db.execute("PRAGMA page_count").fetchone()[0]
-    store.run(lambda: writer._db.execute(f"PRAGMA max_page_count = {pages}").close())
+    pages = writer.db.execute("PRAGMA page_count").fetchone()[0]
+    store.run(lambda: writer.db.execute(f"PRAGMA max_page_count = {pages}").close())
     for _ in range(3):
         room.append(message("x" * 100_000), told)
     assert await told.all(4) == [1, None, None, None]
     assert (room.seq, counts) == (1, {"stored": 1, "failed": 3})
-    store.run(lambda: writer._db.execute("PRAGMA max_page_count = 100000").close())
+    store.run(lambda: writer.db.execute("PRAGMA max_page_count = 100000").close())
     room.append(message("after"), told)
     assert (await told.all(5))[-1] == 2
     assert [one.data for one in room.read(limit=9)] == ["before", "after"]

@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -179,9 +180,9 @@ class SqliteStore:
             raise OSError(f"{self._path}: {error}") from None
         self._next_id = (row[0] or 0) + 1
         self._writer = writer
-        self.state = StateTable(self._reader, writer._db, self.run)
+        self.state = StateTable(self._reader, writer.db, self.run)
         writer.committed = self._tell_committed
-        writer.sweep = self._oldest_kept
+        writer.retention = self._retention
         writer.start()
 
     async def stop(self) -> None:
@@ -241,7 +242,7 @@ class SqliteStore:
     def save_room(self, room: SqliteHistory) -> None:
         """Write down what a room has besides its messages."""
         assert self._writer is not None
-        self.run(_Saving(self._writer, room.as_row()))
+        self.run(partial(self._writer.save_room, room.as_row()))
 
     def query(self, sql: str, *values: Any) -> list[Any]:
         """Return the rows of a query, all at once."""
@@ -276,10 +277,6 @@ class SqliteStore:
         for room in {one.room for one in batch}:
             if not room.is_open and not room.waiting:
                 self.forget(room)
-
-    def _oldest_kept(self, tenant: str, room: str) -> float:
-        """Return for how many seconds a room keeps its messages, 0 for ever."""
-        return self._retention(tenant, room).age
 
 
 class SqliteHistory:
@@ -437,19 +434,6 @@ class _Lock:
         self._file.close()
 
 
-class _Saving:
-    """Writes down what a room has besides its messages."""
-
-    def __init__(
-        self, writer: _Writer, row: tuple[int, str, str, str, int, int]
-    ) -> None:
-        self._writer = writer
-        self._row = row
-
-    def __call__(self) -> None:
-        self._writer.save_room(self._row)
-
-
 class _Writer(threading.Thread):
     """The one that writes.
 
@@ -457,10 +441,16 @@ class _Writer(threading.Thread):
         path: The file.
         sync: How a commit is made safe.
         queue: What there is to do.
+
+    Attributes:
+        db: Its connection; once it has started, for `SqliteStore.run` alone.
+        committed: Told of each batch, with the numbers that it got; None is a batch
+            that could not be stored.
+        retention: How much of a room is kept, by tenant and name.
     """
 
     committed: Callable[[list[_Waiting], list[int] | None], None]
-    sweep: Callable[[str, str], float]
+    retention: Callable[[str, str], Retention]
 
     def __init__(
         self,
@@ -473,7 +463,7 @@ class _Writer(threading.Thread):
         self._sync = sync
         self._over = False
         self._log = EventLog("history")
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self.db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
 
     def prepare(self, new_epoch: Callable[[], str]) -> None:
         """Make the tables, and begin new epochs where something may be lost.
@@ -481,7 +471,7 @@ class _Writer(threading.Thread):
         Raises:
             sqlite3.Error: The file is none of ours, or in use.
         """
-        db = self._db
+        db = self.db
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {self._sync}")
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -518,8 +508,8 @@ class _Writer(threading.Thread):
             if time.monotonic() - swept >= SWEEP:
                 swept = time.monotonic()
                 self._sweep_all()
-        self._db.execute("UPDATE facts SET value = '0' WHERE name = 'open'")
-        self._db.close()
+        self.db.execute("UPDATE facts SET value = '0' WHERE name = 'open'")
+        self.db.close()
 
     def finish(self) -> None:
         """Write what waits, and end; called from another thread."""
@@ -529,7 +519,7 @@ class _Writer(threading.Thread):
     def save_room(self, row: tuple[int, str, str, str, int, int]) -> None:
         """Write down what a room has besides its messages."""
         try:
-            self._db.execute(_SAVE_ROOM, row)
+            self.db.execute(_SAVE_ROOM, row)
         except sqlite3.Error as error:
             self._log.error("history_failed", exc=error)
 
@@ -575,7 +565,7 @@ class _Writer(threading.Thread):
                     *(publisher, dedup, ack),
                 )
             )
-        db = self._db
+        db = self.db
         try:
             db.execute("BEGIN IMMEDIATE")
             db.execute(_INSERT, (orjson.dumps(rows).decode(),))
@@ -603,8 +593,8 @@ class _Writer(threading.Thread):
 
     def _begin_anew(self, new_epoch: Callable[[], str]) -> None:
         """Give every room a new epoch: what it held cannot be trusted."""
-        for (id,) in self._db.execute("SELECT id FROM rooms").fetchall():
-            self._db.execute(
+        for (id,) in self.db.execute("SELECT id FROM rooms").fetchall():
+            self.db.execute(
                 "UPDATE rooms SET epoch = ? WHERE id = ?", (new_epoch(), id)
             )
         self._log.warning("history_began_anew", reason="the machine ended uncleanly")
@@ -613,12 +603,12 @@ class _Writer(threading.Thread):
         """Delete what is too old, of rooms that nobody opens too."""
         now = time.time()
         try:
-            rooms = self._db.execute("SELECT id, tenant, name FROM rooms").fetchall()
+            rooms = self.db.execute("SELECT id, tenant, name FROM rooms").fetchall()
             for id, tenant, name in rooms:
-                age = self.sweep(tenant, name)
+                age = self.retention(tenant, name).age
                 if age:
                     # Of what is old the oldest, so that no hole is left.
-                    self._db.execute(
+                    self.db.execute(
                         "DELETE FROM messages WHERE room = ?1 AND seq <= (SELECT"
                         " max(seq) FROM messages WHERE room = ?1 AND ts < ?2)",
                         (id, int((now - age) * 1000)),
