@@ -39,6 +39,18 @@ class Ear:
         self.heard.append(("exited", n))
 
 
+class Named(Ear):
+    """A gateway's side of a channel that signs a list when it hears something."""
+
+    def __init__(self, name: str, order: list[str]) -> None:
+        super().__init__()
+        self._name = name
+        self._order = order
+
+    def published(self, publication: Publication, receipt: Receipt) -> None:
+        self._order.append(self._name)
+
+
 def text(data: object = "hi", **options: object) -> TextPublication:
     return TextPublication("chat", "msg", data, recoverable=True, **options)  # type: ignore[arg-type]
 
@@ -80,6 +92,18 @@ class BackplaneContract:
         assert ear.heard == other.heard
         assert ear.numbers == [1, 2, 3, 4, 5, 6]
         assert one.seq == two.seq == 6
+
+    def test_the_publisher_is_the_first_to_hear(self, backplane: Backplane) -> None:
+        order: list[str] = []
+
+        def named(name: str) -> Channel:
+            return backplane.open("acme", "lobby", Named(name, order))
+
+        named("other")
+        channel = named("own")
+        channel.publish(text())
+        self.settle()
+        assert order == ["own", "other"]
 
     def test_what_is_not_recoverable_takes_no_number(
         self, backplane: Backplane

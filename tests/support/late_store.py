@@ -50,11 +50,12 @@ class LateStore(MemoryStore):
 class LateHistory(MemoryHistory):
     """What a `LateStore` keeps of one room."""
 
-    __slots__ = ("_store",)
+    __slots__ = ("_store", "is_closed")
 
     def __init__(self, store: LateStore, epoch: str) -> None:
         super().__init__(epoch, Retention())
         self._store = store
+        self.is_closed = False
 
     def append(self, message: NewMessage, stored: Callable[[int | None], None]) -> None:
         """Have a message wait."""
@@ -68,3 +69,7 @@ class LateHistory(MemoryHistory):
                 stored(None)
 
         self._store.pending.append(end)
+
+    def close(self) -> None:
+        """Note that the room was let go of."""
+        self.is_closed = True

@@ -152,3 +152,40 @@ class TestWithADurableStore(BackplaneContract):
         store.commit()
         assert ear.heard == []
         assert self.open(backplane)[0].seq == 1
+
+    def test_who_comes_while_something_is_stored_hears_it(
+        self, backplane: MemoryBackplane, store: LateStore
+    ) -> None:
+        channel, _ = self.open(backplane)
+        receipts: list[Receipt] = []
+        channel.publish(text(dedup=("ann", "1")), receipts.append)
+        channel.close()
+        again, ear = self.open(backplane)
+        again.publish(text(dedup=("ann", "1")), receipts.append)
+        assert (again.seq, ear.heard) == (0, [])
+        store.commit()
+        # Its number is above the one that the newcomer was told, so it is his too.
+        assert ear.numbers == [1]
+        assert [receipt.seq for receipt in receipts] == [1, 1]
+
+    def test_a_room_is_let_go_of_once_all_is_stored(
+        self, backplane: MemoryBackplane, store: LateStore
+    ) -> None:
+        channel, _ = self.open(backplane)
+        for n in range(2):
+            channel.publish(text(n))
+        channel.close()
+        history = store.open("acme", "lobby")
+        store.pending.popleft()(True)
+        assert not history.is_closed
+        store.pending.popleft()(False)
+        assert history.is_closed
+
+    def test_a_publisher_may_let_go_of_the_room_when_it_is_told(
+        self, backplane: MemoryBackplane, store: LateStore
+    ) -> None:
+        channel, _ = self.open(backplane)
+        channel.publish(text(), lambda receipt: channel.close())
+        store.commit()
+        assert store.open("acme", "lobby").is_closed
+        assert self.open(backplane)[0].seq == 1

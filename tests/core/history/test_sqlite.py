@@ -104,6 +104,24 @@ async def test_a_room_that_is_opened_again_at_once_is_the_same(path: Path) -> No
     await store.stop()
 
 
+async def test_whoever_is_told_may_let_go_of_the_room(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    room, told = store.open("acme", "lobby"), Told()
+
+    def close(seq: int | None) -> None:
+        room.close()
+        told(seq)
+
+    room.append(message(), close)
+    await told.all(1)
+    # The loop is through with the batch, and the room is opened from the file.
+    await asyncio.sleep(0)
+    again = store.open("acme", "lobby")
+    assert (again is room, again.seq) == (False, 1)
+    await store.stop()
+
+
 async def test_so_much_may_wait(path: Path) -> None:
     counts: Counter[str] = Counter()
     store = a_store(path, max_waiting=5, counts=counts)

@@ -116,20 +116,16 @@ class _SharedRoom:
         self.receipts: OrderedDict[tuple[str, str], Receipt] = OrderedDict(
             (one.dedup, Receipt(one.seq, one.ts, one.ack)) for one in history.receipts()
         )
-        # Who is told what becomes of a message that is on its way to the store.
+        # How many messages are on their way to the store, and who is told what becomes
+        # of one. Until they are there the room stays: who comes meanwhile gets them.
+        self.on_their_way = 0
         self.waiting: dict[tuple[str, str], list[Done]] = {}
 
-    def deliver(self, publication: Publication, receipt: Receipt) -> None:
-        """Tell every gateway, in the order in which they came."""
-        for subscriber in tuple(self.subscribers):
-            subscriber.published(publication, receipt)
-
-    def remember(self, dedup: tuple[str, str] | None, receipt: Receipt) -> None:
+    def remember(self, dedup: tuple[str, str], receipt: Receipt) -> None:
         """Remember what a publisher's own id has come to."""
-        if dedup is not None:
-            self.receipts[dedup] = receipt
-            if len(self.receipts) > self.dedup_window:
-                self.receipts.popitem(last=False)
+        self.receipts[dedup] = receipt
+        if len(self.receipts) > self.dedup_window:
+            self.receipts.popitem(last=False)
 
 
 class MemoryChannel:
@@ -146,6 +142,7 @@ class MemoryChannel:
         self._shared = shared
         self._subscriber = subscriber
         self._clock = clock
+        self._is_open = True
         shared.subscribers.append(subscriber)
 
     @property
@@ -173,49 +170,42 @@ class MemoryChannel:
     ) -> None:
         """Send a publication to every gateway of the room."""
         shared = self._shared
-        receipt = NOTHING
-        dedup = None
-        if isinstance(publication, TextPublication):
-            dedup = publication.dedup
-            if dedup is not None:
-                if dedup in shared.receipts:
-                    if done is not None:
-                        done(shared.receipts[dedup])
-                    return
-                if dedup in shared.waiting:
-                    if done is not None:
-                        shared.waiting[dedup].append(done)
-                    return
-            if publication.recoverable:
-                self._publish_numbered(publication, done)
-                return
-            if publication.ack is not None:
-                receipt = Receipt(ack=publication.ack)
-        self._deliver(publication, receipt)
-        shared.remember(dedup, receipt)
-        if done is not None:
-            done(receipt)
-
-    def _publish_numbered(
-        self, publication: TextPublication, done: Done | None
-    ) -> None:
-        """Send a publication that takes a number and is kept."""
-        shared = self._shared
-        message = NewMessage(
-            self._clock.wall_ms(),
-            publication.svc,
-            publication.type,
-            publication.data,
-            publication.dedup,
-            publication.ack,
-        )
-        if shared.durable:
-            self._publish_durably(publication, message, done)
+        if not isinstance(publication, TextPublication):
+            self._deliver(publication, NOTHING)
+            if done is not None:
+                done(NOTHING)
             return
-        receipt = Receipt(shared.history.seq + 1, message.ts, publication.ack)
-        self._deliver(publication, receipt)
-        shared.history.append(message, _already_known)
-        shared.remember(publication.dedup, receipt)
+        dedup = publication.dedup
+        if dedup is not None:
+            if dedup in shared.receipts:
+                if done is not None:
+                    done(shared.receipts[dedup])
+                return
+            if dedup in shared.waiting:
+                if done is not None:
+                    shared.waiting[dedup].append(done)
+                return
+        if publication.recoverable:
+            message = NewMessage(
+                self._clock.wall_ms(),
+                publication.svc,
+                publication.type,
+                publication.data,
+                dedup,
+                publication.ack,
+            )
+            if shared.durable:
+                self._publish_durably(publication, message, done)
+                return
+            receipt = Receipt(shared.history.seq + 1, message.ts, publication.ack)
+            self._deliver(publication, receipt)
+            shared.history.append(message, _already_known)
+        else:
+            ack = publication.ack
+            receipt = NOTHING if ack is None else Receipt(ack=ack)
+            self._deliver(publication, receipt)
+        if dedup is not None:
+            shared.remember(dedup, receipt)
         if done is not None:
             done(receipt)
 
@@ -228,30 +218,38 @@ class MemoryChannel:
         self._subscriber.check(publication)
         followers = [] if done is None else [done]
 
+        dedup = message.dedup
+
         def stored(seq: int | None) -> None:
-            if message.dedup is not None:
-                del shared.waiting[message.dedup]
+            if dedup is not None:
+                del shared.waiting[dedup]
             if seq is None:
                 receipt = NOT_STORED
             else:
                 receipt = Receipt(seq, message.ts, message.ack)
-                shared.deliver(publication, receipt)
-                shared.remember(message.dedup, receipt)
+                self._deliver(publication, receipt)
+                if dedup is not None:
+                    shared.remember(dedup, receipt)
             for follower in followers:
                 follower(receipt)
+            shared.on_their_way -= 1
+            self._rest()
 
         shared.history.append(message, stored)
-        if message.dedup is not None:
-            shared.waiting[message.dedup] = followers
+        shared.on_their_way += 1
+        if dedup is not None:
+            shared.waiting[dedup] = followers
 
     def _deliver(self, publication: Publication, receipt: Receipt) -> None:
         """Tell every gateway, our own first.
 
         What cannot be encoded fails there, before anything has changed.
         """
-        own = self._subscriber
-        own.published(publication, receipt)
-        for subscriber in self._shared.subscribers:
+        own, subscribers = self._subscriber, self._shared.subscribers
+        # It may have let go of the room since it published.
+        if self._is_open:
+            own.published(publication, receipt)
+        for subscriber in tuple(subscribers):
             if subscriber is not own:
                 subscriber.published(publication, receipt)
 
@@ -286,9 +284,15 @@ class MemoryChannel:
 
     def close(self) -> None:
         """Let go of the room."""
+        self._is_open = False
         self._shared.subscribers.remove(self._subscriber)
-        if not self._shared.subscribers:
-            self._backplane.rest(self._shared)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Have the room rest if that was the last that anybody wanted of it."""
+        shared = self._shared
+        if not shared.subscribers and not shared.on_their_way:
+            self._backplane.rest(shared)
 
 
 def _already_known(seq: int | None) -> None:

@@ -258,22 +258,19 @@ class SqliteStore:
     def _committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
         """Tell everybody whose message is safe, or is not."""
         self._waiting -= len(batch)
-        for one in batch:
-            one.room.waiting -= 1
         if numbers is None:
             self._counts["failed"] += len(batch)
             self._log.error("history_not_stored", messages=len(batch))
             for one in batch:
                 one.stored(None)
-            self._forget_closed(batch)
-            return
-        self._counts["stored"] += len(batch)
-        for one, seq in zip(batch, numbers, strict=True):
-            one.room.note_stored(seq, one.message, len(one.data))
-            one.stored(seq)
-        self._forget_closed(batch)
-
-    def _forget_closed(self, batch: list[_Waiting]) -> None:
+        else:
+            self._counts["stored"] += len(batch)
+            for one, seq in zip(batch, numbers, strict=True):
+                one.room.note_stored(seq, one.message, len(one.data))
+                one.stored(seq)
+        # Whoever was told may have let go of the room.
+        for one in batch:
+            one.room.waiting -= 1
         for room in {one.room for one in batch}:
             if not room.is_open and not room.waiting:
                 self.forget(room)
