@@ -67,7 +67,7 @@ class Drain:
         if self._waiting is not None:
             self._hurry(self._waiting)
             return
-        self._admission.draining = self._desk.draining = True
+        self._admission.draining = True
         waiting = self._waiting = list(self._sessions)
         self._log.info("drain_started", sessions=len(waiting))
         for session in waiting:

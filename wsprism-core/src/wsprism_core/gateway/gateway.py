@@ -205,6 +205,7 @@ class Gateway:
             clock=clock,
             new_trace_id=trace_ids,
             service_ids=catalog.service_ids,
+            draining=self._is_draining,
         )
         egress.pull_failed = lambda svc, error: failures.note(
             routes.services[svc].plugin, "pull", error
@@ -277,7 +278,7 @@ class Gateway:
             max_async_queue=settings.max_async_queue,
         )
         http = HttpRoutes(
-            draining=lambda: self._admission.draining,
+            draining=self._is_draining,
             metrics=self._render_metrics,
             routes=_plugin_routes(plugins),
             failures=failures,
@@ -464,7 +465,7 @@ class Gateway:
 
         A plugin whose `on_start` raised or was never reached is not stopped.
         """
-        self._admission.draining = self._desk.draining = True
+        self._admission.draining = True
         if self.admin is not None:
             await self.admin.transport.stop()
         for transport in self.transports:
@@ -558,6 +559,9 @@ class Gateway:
         if _tick(settings) < self._wheel.tick:
             return None
         return _heartbeat(settings, self._wheel, self.delivery)
+
+    def _is_draining(self) -> bool:
+        return self._admission.draining
 
     def _slow_consumer(self, session: Any) -> None:
         self._desk.cut_slow_consumer(session)

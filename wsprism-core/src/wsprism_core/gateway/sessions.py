@@ -42,11 +42,12 @@ class SessionDesk:
         clock: Time.
         new_trace_id: Returns an id for support and logs.
         service_ids: Every service with its id for hot frames, told to clients.
+        draining: Whether the gateway lets nobody in: sessions that end then end for
+            good.
 
     Attributes:
         egress: What sends the core's own messages.
         resumes: Who may come back; set by the gateway.
-        draining: Whether sessions that end now end for good.
     """
 
     resumes: Resumes
@@ -63,6 +64,7 @@ class SessionDesk:
         clock: Clock,
         new_trace_id: Callable[[], str],
         service_ids: dict[str, int | None],
+        draining: Callable[[], bool],
     ) -> None:
         self._sessions = sessions
         self._rooms = rooms
@@ -74,7 +76,7 @@ class SessionDesk:
         self._new_trace_id = new_trace_id
         self._service_ids = service_ids
         self._connections: dict[str, Connection] = {}
-        self.draining = False
+        self._draining = draining
         self._storm = EventWindow(LOGGED_PER_SECOND, 1.0)
         self._log = EventLog("sessions")
 
@@ -237,7 +239,7 @@ class SessionDesk:
         del self._connections[session.id]
         self._sessions.remove(session)
         self._delivery.close(session)
-        if self.resumes.may_return(code) and not self.draining:
+        if self.resumes.may_return(code) and not self._draining():
             self._rooms.detach(session)
             self._log.info("session_detached", sid=session.id, code=code, reason=reason)
             self.resumes.keep(session, code, reason)
