@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
-
 from wsprism_core.gateway.inspector import (
     MAX_PAGE,
     Inspector,
@@ -26,6 +24,7 @@ from wsprism_core.gateway.operator import (
     Kicked,
     KickRequest,
     Operator,
+    OperatorRequest,
     Published,
     PublishRequest,
     Sent,
@@ -93,7 +92,7 @@ class ActionRoute:
     name: str
     path: str
     summary: str
-    body: type[BaseModel]
+    body: type[OperatorRequest]
     answers: Any
     act: Callable[[Any, Callable[[Any], None]], None]
     logged: tuple[str, ...]
@@ -102,10 +101,8 @@ class ActionRoute:
 AdminRoute: TypeAlias = ReadRoute | ActionRoute
 
 
-class ReloadRequest(BaseModel):
+class ReloadRequest(OperatorRequest):
     """Nothing: the gateway knows its file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,10 @@ __all__ = (
     "BroadcastRequest",
     "KickRequest",
     "Kicked",
+    "Name",
     "Operator",
     "OperatorError",
+    "OperatorRequest",
     "PublishRequest",
     "Published",
     "Sent",
@@ -38,6 +40,7 @@ MAX_USERS: Final = 1000
 #: The most characters of the reason for a kick; a close frame has 123 bytes for it.
 MAX_REASON: Final = 120
 
+#: What a user, a tenant, a service or a type is called.
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 RoomName = Annotated[
     str, Field(pattern=f"^{ROOM_NAME.pattern.removesuffix(chr(92) + 'Z')}$")
@@ -48,11 +51,13 @@ class OperatorError(WsPrismError, ValueError):
     """What is wanted cannot be done as it is asked for."""
 
 
-class _Request(BaseModel):
+class OperatorRequest(BaseModel):
+    """What is posted to the admin listener: whole, and nothing besides."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class _Message(_Request):
+class _Message(OperatorRequest):
     """What every message needs."""
 
     tenant: Name | None = Field(
@@ -93,7 +98,7 @@ class BroadcastRequest(_Message):
     """A message to every session of a tenant."""
 
 
-class KickRequest(_Request):
+class KickRequest(OperatorRequest):
     """Which sessions are closed, and what they are told."""
 
     sid: Name | None = Field(None, description="A session; then no tenant is needed.")

@@ -6,24 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from wsprism_core.gateway.operator import OperatorError
+from wsprism_core.gateway.operator import Name, OperatorError, OperatorRequest
 from wsprism_core.policy.connect_tickets import ConnectTicketsFull
 from wsprism_core.policy.revocations import RevocationsFull
 
 __all__ = ("Issued", "RevokeRequest", "Revoked", "TicketOffice", "TicketRequest")
 
-Name = Annotated[str, Field(min_length=1, max_length=256)]
 
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
+class _TicketsRequest(OperatorRequest):
     tenant: Name
 
 
-class TicketRequest(_Request):
+class TicketRequest(_TicketsRequest):
     """Whom a one-time ticket lets in, and to which rooms."""
 
     user: Name
@@ -42,7 +38,7 @@ class TicketRequest(_Request):
     ] = None
 
 
-class RevokeRequest(_Request):
+class RevokeRequest(_TicketsRequest):
     """Whose tickets are good no more."""
 
     user: Annotated[
