@@ -362,12 +362,12 @@ class Gateway:
             grace=settings.drain_grace_ms / 1000,
             chance=chance,
         )
+        tenant_applier = TenantApplier(
+            tenants, ingress, self._desk, clock, self.metrics.shadow_refusals
+        )
         self._reloader = Reloader(
             config,
-            TenantApplier(
-                tenants, ingress, self._desk, clock, self.metrics.shadow_refusals
-            ),
-            self._tickets.prepare,
+            (self._tickets.prepare, tenant_applier.prepare),
             appliers(
                 LiveParts(
                     admission=self._admission,

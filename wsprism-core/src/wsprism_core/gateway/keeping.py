@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
-from wsprism_core.config import HistoryConfig
+from wsprism_core.config import HistoryConfig, KeptRooms
 from wsprism_core.history.memory import MemoryStore
 from wsprism_core.history.port import HistoryStore, Retention
 from wsprism_core.state.memory import MemoryState
@@ -32,11 +32,8 @@ def history_store(
         dedup: How many publishers' ids of a room are remembered.
         counts: Where a store that is durable counts messages, by what became of them.
     """
-    classes = [
-        (one.rooms, Retention(messages=one.messages, bytes=one.bytes, age=one.age_s))
-        for one in config.classes
-    ]
-    default = Retention(messages=config.messages, bytes=config.bytes, age=config.age_s)
+    classes = [(one.rooms, _retention(one)) for one in config.classes]
+    default = _retention(config)
 
     def retention(tenant: str, room: str) -> Retention:
         for pattern, kept in classes:
@@ -58,6 +55,10 @@ def history_store(
         dedup=dedup,
         counts=counts,
     )
+
+
+def _retention(config: HistoryConfig | KeptRooms) -> Retention:
+    return Retention(messages=config.messages, bytes=config.bytes, age=config.age_s)
 
 
 def plugin_state(

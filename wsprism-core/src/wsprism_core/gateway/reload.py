@@ -163,9 +163,8 @@ class Reloader:
 
     Args:
         config: What holds.
-        tenants: What changes tenants.
-        tickets: What builds the tickets of another configuration; it returns what puts
-            them in place, which must not fail.
+        preparers: Each builds its part of another configuration, given the old and the
+            new one; it returns what puts that in place, which must not fail.
         appliers: What changes keys of `gateway`; a key that none of them has needs a
             restart, and so do the sections of plugins.
 
@@ -176,13 +175,11 @@ class Reloader:
     def __init__(
         self,
         config: Config,
-        tenants: TenantApplier,
-        tickets: Callable[[Config, Config], Callable[[], None]],
+        preparers: Iterable[Callable[[Config, Config], Callable[[], None]]],
         appliers: Iterable[Applier],
     ) -> None:
         self.config = config
-        self._tenants = tenants
-        self._tickets = tickets
+        self._preparers = tuple(preparers)
         self._appliers = tuple(appliers)
 
     def reload(self, new: Config) -> ReloadReport:
@@ -193,7 +190,7 @@ class Reloader:
         """
         old = self.config
         section = old.gateway
-        swaps = [self._tickets(old, new), self._tenants.prepare(old, new)]
+        swaps = [prepare(old, new) for prepare in self._preparers]
         for applier in self._appliers:
             values = {key: getattr(new.gateway, key) for key in applier.keys}
             if all(getattr(old.gateway, key) == values[key] for key in applier.keys):

@@ -69,7 +69,6 @@ class Tickets:
         self._fetch = fetch
         self._spawn: Callable[[Awaitable[None]], None] | None = None
         self._log = EventLog("tickets")
-        self._tenants = {tenant.id for tenant in config.tenants}
         self._connect: dict[str, ConnectTickets] = {
             tenant.id: ConnectTickets(tenant.auth.connect_tickets)
             for tenant in config.tenants
@@ -117,7 +116,6 @@ class Tickets:
                     self._connect.pop(id, None)
                     if connect.enabled:
                         self._connect[id] = ConnectTickets(connect)
-            self._tenants = set(after)
             for id in changed:
                 for _, key_set in self._issuers.get(id, ()):
                     if key_set is not None and self._spawn is not None:
