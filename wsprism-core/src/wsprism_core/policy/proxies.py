@@ -57,6 +57,9 @@ class TrustedProxies:
 
     def trusts(self, address: str) -> bool:
         """Whether an address is a trusted proxy's."""
+        # Asked of every connection, most of which know no proxy.
+        if not self._networks:
+            return False
         known = _parse(address.partition("%")[0])
         return known is not None and self._is_trusted(known)
 

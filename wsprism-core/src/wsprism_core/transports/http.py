@@ -28,7 +28,6 @@ __all__ = (
     "Head",
     "HeadReader",
     "Rejected",
-    "check_bounds",
     "encode_response",
     "parse_head",
     "parse_query",
@@ -138,28 +137,6 @@ class Head:
         return bool(self.values("transfer-encoding")) or lengths not in ([], ["0"])
 
 
-def check_bounds(raw: bytes) -> None:
-    """See that a head is fit to be parsed at all.
-
-    Args:
-        raw: A head with its blank line, and nothing behind it.
-
-    Raises:
-        Rejected: It is over a bound, or holds characters that no head may.
-    """
-    if _ILLEGAL.search(raw):
-        raise Rejected(400, "a request head with illegal characters")
-    request_line, *fields = raw[: -len(_END)].split(b"\r\n")
-    if b"\t" in request_line:
-        raise Rejected(400, "a request line with illegal characters")
-    if len(request_line) > MAX_LINE_BYTES:
-        raise Rejected(414, f"a request line over {MAX_LINE_BYTES} bytes")
-    if len(fields) > MAX_HEADERS:
-        raise Rejected(431, f"over {MAX_HEADERS} header fields")
-    if max(map(len, fields), default=0) > MAX_LINE_BYTES:
-        raise Rejected(431, f"a header field over {MAX_LINE_BYTES} bytes")
-
-
 def parse_head(raw: bytes) -> Head:
     """Return a head taken apart.
 
@@ -169,13 +146,33 @@ def parse_head(raw: bytes) -> Head:
     Raises:
         Rejected: It breaks the grammar or a bound.
     """
-    check_bounds(raw)
-    return _usual_head(raw) or _any_head(raw)
+    return _usual_head(_lines(raw)) or _any_head(raw)
 
 
-def _usual_head(raw: bytes) -> Head | None:
+def _lines(raw: bytes) -> list[str]:
+    """Return the lines of a head that is fit to be parsed at all.
+
+    Raises:
+        Rejected: It is over a bound, or holds characters that no head may.
+    """
+    if _ILLEGAL.search(raw):
+        raise Rejected(400, "a request head with illegal characters")
+    lines = raw[: -len(_END)].decode("latin-1").split("\r\n")
+    request_line, *fields = lines
+    if "\t" in request_line:
+        raise Rejected(400, "a request line with illegal characters")
+    if len(request_line) > MAX_LINE_BYTES:
+        raise Rejected(414, f"a request line over {MAX_LINE_BYTES} bytes")
+    if len(fields) > MAX_HEADERS:
+        raise Rejected(431, f"over {MAX_HEADERS} header fields")
+    if max(map(len, fields), default=0) > MAX_LINE_BYTES:
+        raise Rejected(431, f"a header field over {MAX_LINE_BYTES} bytes")
+    return lines
+
+
+def _usual_head(lines: list[str]) -> Head | None:
     """Return the head of a GET without a body and without anything odd, else None."""
-    line, *fields = raw[: -len(_END)].decode("latin-1").split("\r\n")
+    line, *fields = lines
     start = _USUAL_LINE.fullmatch(line)
     if start is None:
         return None
