@@ -28,9 +28,10 @@ from wsprism_core.history.port import StoreFull
 from wsprism_core.protocol.envelope import numbered, outbound
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.hotframe import encode_hot_frame
-from wsprism_core.protocol.layout import MAX_SAFE_INTEGER, OPCODE_ACK, ErrorCode
+from wsprism_core.protocol.layout import OPCODE_ACK, ErrorCode
 from wsprism_core.realtime.backlog import Pull as Marker
 from wsprism_core.realtime.channel import (
+    LARGEST_RECEIPT,
     FramePublication,
     Publication,
     Receipt,
@@ -45,8 +46,6 @@ __all__ = ("Egress", "Origin")
 
 #: After which time a sender may try again what could not be stored.
 STORE_RETRY_MS: Final = 1_000
-#: A receipt that takes as many bytes as any.
-_LARGEST: Final = Receipt(seq=MAX_SAFE_INTEGER, ts=MAX_SAFE_INTEGER)
 
 
 class Origin:
@@ -284,7 +283,7 @@ class Egress:
         Raises:
             ValueError: Its data cannot be encoded, or it is too large.
         """
-        message = self._published(room, publication, _LARGEST)
+        message = self._published(room, publication, LARGEST_RECEIPT)
         self._delivery.check(room.audience, message)
 
     def deliver(self, room: Room, publication: Publication, receipt: Receipt) -> None:

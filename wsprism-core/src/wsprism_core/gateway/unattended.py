@@ -8,7 +8,12 @@ from wsprism_core.backplane.port import Backplane
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.protocol.codecs import CODECS
 from wsprism_core.protocol.envelope import outbound
-from wsprism_core.realtime.channel import Publication, Receipt, TextPublication
+from wsprism_core.realtime.channel import (
+    LARGEST_RECEIPT,
+    Publication,
+    Receipt,
+    TextPublication,
+)
 from wsprism_core.realtime.delivery import DeliveryEngine, MessageTooLarge
 
 __all__ = ("UnattendedRooms",)
@@ -70,9 +75,13 @@ class UnattendedRooms:
         """
         svc, type = publication.svc, publication.type
         lane = self._delivery.lanes[self._catalog.type(svc, type).lane]
-        # The largest numbers that it can get.
         envelope = outbound(
-            svc, type, room=room, seq=2**53 - 1, ts=2**53 - 1, data=publication.data
+            svc,
+            type,
+            room=room,
+            seq=LARGEST_RECEIPT.seq,
+            ts=LARGEST_RECEIPT.ts,
+            data=publication.data,
         )
         for codec in CODECS.values():
             size = len(codec.encode(envelope))

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
+
+from wsprism_core.protocol.layout import MAX_SAFE_INTEGER
 
 __all__ = (
+    "LARGEST_RECEIPT",
     "Channel",
     "FramePublication",
     "Publication",
@@ -77,6 +80,10 @@ class Receipt:
     ts: int | None = None
     ack: Mapping[str, Any] | None = None
     stored: bool = True
+
+
+#: One that takes as many bytes in an envelope as any.
+LARGEST_RECEIPT: Final = Receipt(seq=MAX_SAFE_INTEGER, ts=MAX_SAFE_INTEGER)
 
 
 class Subscriber(Protocol):
