@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from support.command_line import install_only, logging_kept
+from support.command_line import install_only
 from support.services import Lab
 from wsprism_cli.main import cli
 
@@ -23,11 +22,9 @@ tenants:
 
 
 @pytest.fixture(autouse=True)
-def _only_the_lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _only_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WSPRISM_PLUGINS", raising=False)
     install_only(monkeypatch, lab=Lab)
-    with logging_kept():
-        yield
 
 
 @pytest.fixture

@@ -2,23 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from support.command_line import environment, logging_kept, read_until, wsprism
+from support.command_line import environment, read_until, wsprism
 from support.recorded import recording
 from wsprism_chat.service import ChatService
 from wsprism_cli.main import cli
 from wsprism_core.client import connect
-
-
-@pytest.fixture(autouse=True)
-def _logging_is_put_back() -> Iterator[None]:
-    with logging_kept():
-        yield
 
 
 async def talk(url: str, room: str = "r1") -> None:

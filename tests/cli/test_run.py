@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from click.testing import CliRunner
 from support.command_line import (
     environment,
     install_only,
-    logging_kept,
     read_until,
     wsprism,
 )
@@ -26,12 +24,10 @@ from wsprism_core.runner import RunError
 
 
 @pytest.fixture(autouse=True)
-def _nothing_comes_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _nothing_comes_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for option in RUN_OPTIONS:
         if option.env:
             monkeypatch.delenv(option.env, raising=False)
-    with logging_kept():
-        yield
 
 
 def invoke(*arguments: str) -> tuple[int, str]:

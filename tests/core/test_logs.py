@@ -4,13 +4,11 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.command_line import logging_kept
 from wsprism_core.logs import (
     EventLog,
     JsonFormatter,
@@ -18,13 +16,6 @@ from wsprism_core.logs import (
     configure,
     summed_up,
 )
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """Leave the logger of the package as it was."""
-    with logging_kept():
-        yield
 
 
 def record(event: str, **fields: object) -> logging.LogRecord:

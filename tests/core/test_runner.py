@@ -7,14 +7,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from support.command_line import Echo, install_only, logging_kept
+from support.command_line import Echo, install_only
 from wsprism_core import Gateway as PluginGateway
 from wsprism_core import hookimpl
 from wsprism_core.gateway import Gateway
@@ -31,12 +31,6 @@ from wsprism_core.transports.websocket import WebSocketTransport
 pytestmark = pytest.mark.timeout(60, method="thread")
 
 TENANT = "tenants: [{id: acme}]\n"
-
-
-@pytest.fixture(autouse=True)
-def _logging_is_put_back() -> Iterator[None]:
-    with logging_kept():
-        yield
 
 
 Install = Callable[..., None]

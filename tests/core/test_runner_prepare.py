@@ -1,24 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.command_line import Echo, install_only, logging_kept
+from support.command_line import Echo, install_only
 from wsprism_core import hookimpl
 from wsprism_core.logs import EventLog, summed_up
 from wsprism_core.options import RunOptions
 from wsprism_core.runner import AdminAddress, RunError, prepare
 
 TENANT = "tenants: [{id: acme}]\n"
-
-
-@pytest.fixture(autouse=True)
-def _logging_is_put_back() -> Iterator[None]:
-    with logging_kept():
-        yield
 
 
 Install = Callable[..., None]

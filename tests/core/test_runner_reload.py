@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from support.command_line import (
     Echo,
     environment,
     install_only,
-    logging_kept,
     read_until,
     wsprism,
 )
@@ -35,10 +34,8 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def _only_echo_is_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _only_echo_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     install_only(monkeypatch, echo=Echo)
-    with logging_kept():
-        yield
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -41,20 +40,6 @@ def install_only(monkeypatch: pytest.MonkeyPatch, **plugins: object) -> None:
         EntryPoint(name, f"{module.__name__}:{name}", "wsprism") for name in plugins
     ]
     monkeypatch.setattr("wsprism_core.plugins.entry_points", lambda group: offers)
-
-
-@contextmanager
-def logging_kept() -> Iterator[None]:
-    """Put back what `wsprism_core.logs.configure` changes."""
-    root = logging.getLogger("wsprism")
-    handlers, level, propagate = root.handlers[:], root.level, root.propagate
-    yield
-    for handler in root.handlers:
-        if handler not in handlers:
-            handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    root.propagate = propagate
 
 
 def environment(**variables: str) -> dict[str, str]:
