@@ -129,7 +129,11 @@ class _SharedRoom:
 
 
 class MemoryChannel:
-    """One gateway's hold on a room in memory."""
+    """One gateway's hold on a room in memory.
+
+    Attributes:
+        durable: Whether messages are safe before they are delivered.
+    """
 
     def __init__(
         self,
@@ -143,6 +147,7 @@ class MemoryChannel:
         self._subscriber = subscriber
         self._clock = clock
         self._is_open = True
+        self.durable = shared.durable
         shared.subscribers.append(subscriber)
 
     @property
@@ -159,11 +164,6 @@ class MemoryChannel:
     def oldest(self) -> int:
         """The number of the oldest message kept."""
         return self._shared.history.oldest
-
-    @property
-    def durable(self) -> bool:
-        """Whether messages are safe before they are delivered."""
-        return self._shared.durable
 
     def publish(
         self, publication: Publication, done: Callable[[Receipt], None] | None = None

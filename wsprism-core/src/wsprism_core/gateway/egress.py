@@ -397,7 +397,9 @@ class Egress:
     ) -> None:
         type = action.type
         recoverable = self._catalog.type(svc, type).recoverable
-        name = _room_name(action.room, origin)
+        name = action.room
+        if name is None:
+            name = _room_at_hand(origin)
         room = self._rooms.get(tenant, name)
         dedup = None
         if action.dedup is not None:
@@ -579,7 +581,7 @@ class Egress:
         self, name: str | None, tenant: str, origin: Origin | None
     ) -> Room | None:
         """Return the room that an action names, or that of the message at hand."""
-        return self._rooms.get(tenant, _room_name(name, origin))
+        return self._rooms.get(tenant, _room_at_hand(origin) if name is None else name)
 
     def _room_of(self, session: Session, name: str | None) -> Room | None:
         return None if name is None else self._rooms.get(session.tenant, name)
@@ -619,13 +621,11 @@ def _nothing(receipt: Receipt) -> None:
     """Tell nobody."""
 
 
-def _room_name(name: str | None, origin: Origin | None) -> str:
-    """Return the name that an action gives, or that of the message at hand."""
-    if name is None:
-        name = None if origin is None else origin.room
-        if name is None:
-            raise ValueError("no room is named and the message concerns none")
-    return name
+def _room_at_hand(origin: Origin | None) -> str:
+    """Return the name of the room that the message at hand concerns."""
+    if origin is None or origin.room is None:
+        raise ValueError("no room is named and the message concerns none")
+    return origin.room
 
 
 def _needed(origin: Origin | None, what: str) -> Origin:

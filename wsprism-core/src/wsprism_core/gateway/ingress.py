@@ -250,19 +250,22 @@ class Ingress:
             self._queue(connection, entry, message, origin, size, start)
             return
         try:
-            result = handle(session, message)
+            result: Any = handle(session, message)
         except STOPS_THE_PROCESS:
             raise
         except BaseException as error:
             self._finish(route, "on_message", origin, None, error)
             return
         # To ask whether something is awaitable costs more than to know an action.
-        if type(result) not in ACTION_TYPES and isinstance(result, Awaitable):
+        if (
+            result is not None
+            and type(result) not in ACTION_TYPES
+            and isinstance(result, Awaitable)
+        ):
             # A plain function that returns an awaitable, such as a partial.
             self._queue(connection, entry, message, origin, size, lambda: result)
             return
-        actions = cast("Actions", result)
-        done = self._finish(route, "on_message", origin, actions, None)
+        done = self._finish(route, "on_message", origin, result, None)
         if done and self._routes.observe_message is not None:
             self._routes.observe_message(session, message)
 

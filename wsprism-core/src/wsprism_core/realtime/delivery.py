@@ -279,8 +279,9 @@ class DeliveryEngine:
         self._flush_due = False
         left = self.writes_per_turn
         try:
-            self._flush_urgent()
-            left = self._flush_audiences(left)
+            if self._hasty or self._sharing:
+                self._flush_urgent()
+                left = self._flush_audiences(left)
             # Sessions have a share even where rooms would take all of it.
             self._flush_sessions(max(left, 1 + self.writes_per_turn // 4))
         finally:
@@ -343,8 +344,9 @@ class DeliveryEngine:
 
     def flush_session(self, session: Session) -> None:
         """Write what one session has waiting, as far as its socket takes it."""
-        self._have_own(session)
         outbox = session.outbox
+        if outbox.shared is not None:
+            self._have_own(session)
         if not outbox.flush(session.link, session):
             self._overflow(session)
         elif outbox.state is STALLED:
