@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from support.peers import Got, MemoryPeer, Peer, Stream, TcpPeer, WebSocketPeer
 from support.transport_host import TIMEOUT, EchoHost
+from wsprism_core.transports.link import StreamLink
 from wsprism_core.transports.memory import MemoryTransport
 from wsprism_core.transports.stream import StreamTransport
 from wsprism_core.transports.tcp import TcpTransport
@@ -33,6 +34,15 @@ class Stage:
         peer = await self.open_peer()
         self.peers.append(peer)
         return peer
+
+    async def open_link(self) -> tuple[Peer, StreamLink]:
+        """Connect; return both ends."""
+        already = len(self.host.receivers)
+        peer = await self.connect()
+        await self.host.log.until("open", already + 1)
+        link = self.host.receivers[-1].link
+        assert isinstance(link, StreamLink)
+        return peer, link
 
     async def connect_socket(self) -> Stream:
         """Connect and say nothing."""

@@ -29,6 +29,7 @@ from wsprism_core.transports.frames import (
 )
 from wsprism_core.transports.handshake import Handshake
 from wsprism_core.transports.port import Link, Receiver
+from wsprism_core.transports.turns import ReadingTurns
 from wsprism_core.transports.websocket import WebSocketLink, WebSocketTransport
 
 
@@ -214,6 +215,7 @@ def hear(chunks: list[bytes], *, limit: int, skims: bool) -> list[tuple[object, 
         "asyncio.AbstractEventLoop",
         SimpleNamespace(time=lambda: 0.0, call_soon=soon.append),
     )
+    home.turns = ReadingTurns(home.loop)
     link = WebSocketLink(home, Handshake(b"", None, ()))
     receiver = Quiet()
 

@@ -23,15 +23,6 @@ from wsprism_core.transports.tcp import TcpTransport
 from wsprism_core.transports.websocket import WebSocketLink, WebSocketTransport
 
 
-async def open_link(stage: Stage) -> tuple[Peer, StreamLink]:
-    already = len(stage.host.receivers)
-    peer = await stage.connect()
-    await stage.host.log.until("open", already + 1)
-    link = stage.host.receivers[-1].link
-    assert isinstance(link, StreamLink)
-    return peer, link
-
-
 async def fill_up(stage: Stage, link: StreamLink) -> None:
     """Write until the peer has taken all that it takes without being asked to read."""
     resumed = -1
@@ -72,7 +63,7 @@ async def arrived(pool: WatchedPool, size: int) -> None:
 async def test_a_message_must_be_finished_in_time(
     socket_stage: Stage, pool: WatchedPool, timers: ManualTimers
 ) -> None:
-    peer, _ = await open_link(socket_stage)
+    peer, _ = await socket_stage.open_link()
     message = peer.framed("text", b"a message")
     for size in (1, 2, 3):
         # No byte moves the deadline.
@@ -89,7 +80,7 @@ async def test_a_message_must_be_finished_in_time(
 async def test_the_deadline_is_each_message_s_own(
     socket_stage: Stage, pool: WatchedPool, timers: ManualTimers
 ) -> None:
-    peer, _ = await open_link(socket_stage)
+    peer, _ = await socket_stage.open_link()
     message = peer.framed("text", b"a message")
     await peer.send_raw(message[:5])
     for n in range(5):
@@ -106,7 +97,7 @@ async def test_the_deadline_is_each_message_s_own(
 async def test_whole_messages_set_no_timer(
     socket_stage: Stage, timers: ManualTimers
 ) -> None:
-    peer, _ = await open_link(socket_stage)
+    peer, _ = await socket_stage.open_link()
     for _ in range(3):
         await peer.send("text", b"x")
         await peer.frame()
@@ -119,7 +110,7 @@ async def test_whole_messages_set_no_timer(
 async def test_a_timer_that_finds_nothing_unfinished_does_nothing(
     socket_stage: Stage, pool: WatchedPool, timers: ManualTimers
 ) -> None:
-    peer, _ = await open_link(socket_stage)
+    peer, _ = await socket_stage.open_link()
     message = peer.framed("text", b"a message")
     await peer.send_raw(message[:5])
     await arrived(pool, 5)
@@ -134,9 +125,9 @@ async def test_no_timer_outlives_its_connection(
     socket_stage: Stage, timers: ManualTimers
 ) -> None:
     silent = await socket_stage.connect_socket()
-    dropping, _ = await open_link(socket_stage)
+    dropping, _ = await socket_stage.open_link()
     await dropping.send_raw(dropping.framed("text", b"x")[:1])
-    closing, link = await open_link(socket_stage)
+    closing, link = await socket_stage.open_link()
     link.close(4000, "over")
     for peer in (silent, dropping, closing):
         peer.drop()
@@ -149,7 +140,7 @@ async def test_no_timer_outlives_its_connection(
 async def test_both_closes_end_the_socket(
     socket_stage: Stage, timers: ManualTimers, who: str
 ) -> None:
-    peer, link = await open_link(socket_stage)
+    peer, link = await socket_stage.open_link()
     if who == "core":
         link.close(4000, "over")
         # What was under way meanwhile is dropped.
@@ -166,7 +157,7 @@ async def test_both_closes_end_the_socket(
 async def test_a_peer_that_does_not_answer_a_close_is_cut(
     socket_stage: Stage, timers: ManualTimers
 ) -> None:
-    peer, link = await open_link(socket_stage)
+    peer, link = await socket_stage.open_link()
     link.close(CloseCode.KICKED, "out")
     assert (await peer.frame()).code == CloseCode.KICKED
     assert socket_stage.stream.connections
@@ -178,7 +169,7 @@ async def test_a_peer_that_does_not_answer_a_close_is_cut(
 async def test_a_peer_that_reads_nothing_is_cut_at_its_close(
     socket_stage: Stage, timers: ManualTimers
 ) -> None:
-    _, link = await open_link(socket_stage)
+    _, link = await socket_stage.open_link()
     await fill_up(socket_stage, link)
     link.close(CloseCode.SLOW_CONSUMER, "too slow")
     timers.advance(socket_stage.host.timeouts.close)
@@ -187,7 +178,7 @@ async def test_a_peer_that_reads_nothing_is_cut_at_its_close(
 
 
 async def test_a_half_close_is_the_end(socket_stage: Stage) -> None:
-    peer, _ = await open_link(socket_stage)
+    peer, _ = await socket_stage.open_link()
     assert isinstance(peer, StreamPeer)
     await peer.send("text", b"bye")
     assert await peer.frame() == Got("text", b"bye")
@@ -200,7 +191,7 @@ async def test_a_half_close_is_the_end(socket_stage: Stage) -> None:
 async def test_a_half_close_of_one_that_reads_nothing_has_a_deadline(
     socket_stage: Stage, timers: ManualTimers
 ) -> None:
-    peer, link = await open_link(socket_stage)
+    peer, link = await socket_stage.open_link()
     assert isinstance(peer, StreamPeer)
     await fill_up(socket_stage, link)
     peer.send_eof()
@@ -255,7 +246,7 @@ async def test_all_connections_together_hold_so_much_unfinished(
 async def test_a_flood_of_control_frames_closes(
     socket_stage: Stage, timers: ManualTimers, kind: str, reads: bool
 ) -> None:
-    peer, _ = await open_link(socket_stage)
+    peer, _ = await socket_stage.open_link()
     frame = peer.framed(kind, b"x" * 125)
     if reads:
         for _ in range(100):
@@ -275,7 +266,7 @@ async def test_a_flood_of_control_frames_closes(
 async def test_control_frames_are_counted_by_the_second(
     socket_stage: Stage, timers: ManualTimers
 ) -> None:
-    peer, _ = await open_link(socket_stage)
+    peer, _ = await socket_stage.open_link()
     for n in range(3):
         await peer.send_raw(peer.framed("pong", b"") * 100)
         await socket_stage.host.log.until("pong", 100 * (n + 1))
@@ -289,7 +280,7 @@ async def test_control_frames_are_counted_by_the_second(
 async def test_the_kernel_keeps_little_and_waits_for_nothing(
     socket_stage: Stage,
 ) -> None:
-    _, link = await open_link(socket_stage)
+    _, link = await socket_stage.open_link()
     transport = link._socket
     assert transport is not None
     assert transport.get_write_buffer_limits() == (0, 0)
@@ -384,7 +375,7 @@ async def test_a_closed_connection_is_freed_without_the_collector(
 async def test_stop_waits_for_no_more_than_a_close(host: EchoHost) -> None:
     host.timeouts = TransportTimeouts(close=0.05)
     async with running(websocket(), host) as stage:
-        peer, link = await open_link(stage)
+        peer, link = await stage.open_link()
         link.close(CloseCode.GOING_AWAY, "draining")
         async with asyncio.timeout(5):
             await stage.transport.stop()
@@ -425,8 +416,8 @@ async def test_an_ipv6_address_is_in_brackets(
 async def test_who_sends_much_at_once_holds_up_nobody_else(
     socket_stage: Stage,
 ) -> None:
-    greedy, _ = await open_link(socket_stage)
-    modest, _ = await open_link(socket_stage)
+    greedy, _ = await socket_stage.open_link()
+    modest, _ = await socket_stage.open_link()
     log = socket_stage.host.log
     one = greedy.framed("text", b"g" * 90)
     await greedy.send_raw(one * 2_000)
@@ -440,7 +431,7 @@ async def test_who_sends_much_at_once_holds_up_nobody_else(
 
 
 async def test_what_is_put_off_comes_before_the_end(socket_stage: Stage) -> None:
-    peer, _ = await open_link(socket_stage)
+    peer, _ = await socket_stage.open_link()
     one = peer.framed("text", b"x" * 200)
     await peer.send_raw(one * 500)
     await peer.close(1000, "done")

@@ -217,7 +217,6 @@ class _Conductor:
         cores = self._result.load_cores
         target = replace(self._target, prefix=f"bench-{token_hex(4)}-")
         processes = self._result.workers
-        is_divided = processes > self._setting.workers
         for place in range(processes):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "wsprism_cli.bench.worker"),
@@ -238,7 +237,7 @@ class _Conductor:
                     "cores": cores,
                     # Waiting without sleeping takes a core, and one of its own.
                     "wait_finely": len(cores) >= processes,
-                    "yields": is_divided and place > 0,
+                    "yields": self._plan.is_divided and place > 0,
                 }
             )
 
@@ -335,8 +334,7 @@ class _Conductor:
         result.seconds = max(one["seconds"] for one in told)
         result.client_cpu = max(one["cpu"] for one in told)
         # Where some are apart, it is their delays that are told.
-        is_divided = self._result.workers > self._setting.workers
-        for one in told[:1] if is_divided else told:
+        for one in told[:1] if self._plan.is_divided else told:
             result.lag.add(Histogram.from_json(one["lag"]))
         for index, stream in enumerate(self._plan.streams):
             if stream.name not in phase.streams:

@@ -118,9 +118,14 @@ class Plan:
         """How long the phases take."""
         return sum(phase.seconds + phase.settle for phase in self.phases)
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether some clients have a process of their own, the first."""
+        return any(group.apart for group in self.groups)
+
     def processes(self, workers: int) -> int:
         """Return how many processes it takes, with so many for those not apart."""
-        return workers + any(group.apart for group in self.groups)
+        return workers + self.is_divided
 
     def share(self, place: int, processes: int) -> list[tuple[int, Group]]:
         """Return the clients of one of the processes, each with its index.
@@ -129,7 +134,7 @@ class Plan:
             place: Which of them; those apart are in the first.
             processes: How many there are.
         """
-        first = int(any(group.apart for group in self.groups))
+        first = int(self.is_divided)
         clients = enumerate(group for group in self.groups for _ in range(group.size))
         return [
             (number, group)

@@ -210,13 +210,13 @@ class StreamLink(StreamConnection):
             )
 
     def _put_off(self) -> None:
-        """Take what was read in the next turn, and read no more until then."""
+        """Take what was read in a turn to come, and read no more until then."""
         if self._put_off_rest:
             return
         self._put_off_rest = True
         if self._socket is not None:
             self._socket.pause_reading()
-        self._home.loop.call_soon(self._go_on)
+        self._home.turns.put_off(self._go_on)
 
     def _go_on(self) -> None:
         self._put_off_rest = False

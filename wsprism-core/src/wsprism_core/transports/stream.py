@@ -16,6 +16,7 @@ from wsprism_core.transports.bounds import InboundBounds, UnfinishedBytes
 from wsprism_core.transports.entrance import TlsEntrance
 from wsprism_core.transports.half_open import HalfOpen, Place
 from wsprism_core.transports.port import Host
+from wsprism_core.transports.turns import ReadingTurns
 
 __all__ = ("StreamConnection", "StreamTransport", "tune")
 
@@ -163,6 +164,7 @@ class StreamTransport:
 
     host: Host
     loop: asyncio.AbstractEventLoop
+    turns: ReadingTurns
 
     def __init__(
         self,
@@ -200,6 +202,7 @@ class StreamTransport:
         """
         self.host = host
         self.loop = asyncio.get_running_loop()
+        self.turns = ReadingTurns(self.loop)
         secure = self.ssl_context is not None
         self._server = await self.loop.create_server(
             self.connection,

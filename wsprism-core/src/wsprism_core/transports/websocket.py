@@ -118,8 +118,8 @@ class WebSocketLink(StreamLink):
     def _skim(self, data: bytes) -> bytes:
         """Hand over the whole messages that `data` begins with.
 
-        A turn takes only so many of one connection, so that whoever sends a thousand at
-        once holds up nobody else for longer than that.
+        A turn takes only so many of one connection, and so many texts of all, so that
+        whoever sends a thousand at once holds up nobody else for longer than that.
 
         Returns:
             What is for the parser.
@@ -143,9 +143,14 @@ class WebSocketLink(StreamLink):
                 self._put_off()
                 return b""
             opcode, payload, behind = found
-            if opcode == TEXT and not payload.isascii() and not is_utf8(payload):
-                # The parser finds out where it is wrong.
-                return data[start:]
+            if opcode == TEXT:
+                if not payload.isascii() and not is_utf8(payload):
+                    # The parser finds out where it is wrong.
+                    return data[start:]
+                if not self._home.turns.take_text():
+                    self._rest = data[start:]
+                    self._put_off()
+                    return b""
             start = behind
             left -= 1
             if self._held:
