@@ -218,7 +218,9 @@ def process_group() -> dict[str, Any]:
         import subprocess
 
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
+    # Not a session of its own: Linux shares the cores out among sessions first, and
+    # then a process can't yield to one of another (autogroups, sched(7)).
+    return {"process_group": 0}
 
 
 async def _address(process: Process, errors: Path) -> str:
