@@ -20,7 +20,7 @@ from wsprism_core.metrics import Metrics
 from wsprism_core.policy.origins import OriginPolicy, is_loopback
 from wsprism_core.protocol.codecs import load_json
 from wsprism_core.protocol.errors import ProtocolError
-from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.settings.faults import faults_of
@@ -158,7 +158,7 @@ class AdminHost:
             wanted = route.body.model_validate(load_json(request.body))
             route.act(
                 wanted,
-                lambda content: answer(self._acted(route, request, wanted, content)),
+                lambda content: answer(self._outcome(route, request, wanted, content)),
             )
         except ValidationError as error:
             lines = [str(fault) for fault in faults_of(error, route.body)]
@@ -166,7 +166,7 @@ class AdminHost:
             text = "; ".join(line.removeprefix("the file: ") for line in lines)
             answer(self._turn_down(route, request, 400, text))
         except ProtocolError as error:
-            answer(self._turn_down(route, request, 400, error.msg))
+            answer(self._not_acted(route, request, error))
         except ValueError as error:
             answer(self._turn_down(route, request, 400, str(error)))
         except Exception as error:
@@ -206,6 +206,22 @@ class AdminHost:
             return self._error(404, _NOT_FOUND)
         return route, last
 
+    def _outcome(
+        self, route: ActionRoute, request: HttpRequest, wanted: Any, content: Any
+    ) -> HttpResponse:
+        """Return the answer to what was done, or to what turned out not to be."""
+        if isinstance(content, ProtocolError):
+            return self._not_acted(route, request, content)
+        return self._acted(route, request, wanted, content)
+
+    def _not_acted(
+        self, route: ActionRoute, request: HttpRequest, error: ProtocolError
+    ) -> HttpResponse:
+        """Tell what is wrong with the request, or that there is no room for it now."""
+        if error.code is not ErrorCode.RESOURCE_EXHAUSTED:
+            return self._turn_down(route, request, 400, error.msg)
+        return self._turn_down(route, request, 503, error.msg, outcome="failed")
+
     def _acted(
         self, route: ActionRoute, request: HttpRequest, wanted: Any, content: Any
     ) -> HttpResponse:
@@ -221,10 +237,15 @@ class AdminHost:
         return self._answer(200, content)
 
     def _turn_down(
-        self, route: ActionRoute, request: HttpRequest, status: int, reason: str
+        self,
+        route: ActionRoute,
+        request: HttpRequest,
+        status: int,
+        reason: str,
+        outcome: str = "refused",
     ) -> HttpResponse:
         """Count and log what was not done; what was posted is told to nobody else."""
-        self._metrics.admin_actions[route.name, "refused"] += 1
+        self._metrics.admin_actions[route.name, outcome] += 1
         self._log.warning(
             "not_done", action=route.name, address=request.address, status=status
         )
