@@ -336,6 +336,8 @@ class GatewayConfig(_Section):
             and is always allowed.
         trusted_proxies: Proxies whose word about their clients' addresses counts, as
             `10.0.0.0/8` or single addresses.
+        public_metrics: Whether `/metrics` is answered on the gateway's port, to whoever
+            asks. The admin listener answers it in any case, to whoever has the key.
         admin: Where operators look in.
     """
 
@@ -380,6 +382,7 @@ class GatewayConfig(_Section):
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
     trusted_proxies: tuple[str, ...] = ()
+    public_metrics: bool = True
     admin: AdminConfig | None = None
 
     _has_a_port = field_validator("listen")(_with_port)

@@ -39,6 +39,15 @@ __all__ = ("AdminGuard", "AdminHost", "AdminListener")
 _NOT_FOUND: Final = "there is nothing by this path"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
+#: As on the gateway's port; no JSON, and so in no document of such.
+_METRICS: Final = ReadRoute(
+    name="metrics",
+    path="/metrics",
+    summary="Prometheus text",
+    answers=str,
+    read=lambda request, _: None,
+)
+
 
 class AdminGuard:
     """Tells operators from others.
@@ -98,6 +107,7 @@ class AdminHost:
         routes: What it answers.
         guard: Who may.
         metrics: Where requests and actions are counted.
+        expose: Returns the Prometheus text and its content type.
         timeouts: Deadlines that the transport keeps.
         wheel: Where they are put off.
     """
@@ -107,15 +117,23 @@ class AdminHost:
         routes: Iterable[AdminRoute],
         guard: AdminGuard,
         metrics: Metrics,
+        expose: Callable[[], tuple[bytes, str]],
         timeouts: TransportTimeouts,
         wheel: Wheel,
     ) -> None:
         self._wheel = wheel
         self._guard = guard
         self._metrics = metrics
+        self._expose = expose
         self.timeouts = timeouts
         self._log = EventLog("admin")
-        self._routes = {_pattern(route.path): route for route in routes}
+        self._routes = {_pattern(route.path): route for route in (*routes, _METRICS)}
+        metrics.foreseen["admin_actions"] = tuple(
+            (route.name, outcome)
+            for route in self._routes.values()
+            if isinstance(route, ActionRoute)
+            for outcome in ("done", "refused", "failed")
+        )
 
     def http(self, request: HttpRequest) -> HttpResponse:
         """Answer what reads, and what is neither GET nor POST."""
@@ -125,6 +143,8 @@ class AdminHost:
         route, name = found
         if isinstance(route, ActionRoute) or request.method not in ("GET", "HEAD"):
             return self._wrong_method(route)
+        if route is _METRICS:
+            return self._exposed()
         try:
             content = route.read(request, name)
         except ValueError as error:
@@ -274,6 +294,11 @@ class AdminHost:
     def _note(self, address: str, status: int, reason: str) -> None:
         self._metrics.admin_requests[status] += 1
         self._log.warning("refused", address=address, status=status, reason=reason)
+
+    def _exposed(self) -> HttpResponse:
+        self._metrics.admin_requests[200] += 1
+        text, content_type = self._expose()
+        return HttpResponse(200, text, content_type, _HEADERS)
 
     def _error(self, status: int, reason: str) -> HttpResponse:
         return self._answer(status, {"error": reason})
