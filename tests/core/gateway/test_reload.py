@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from support.services import ANYWHERE, LAB, Lab
 from support.tokens import letting_in
-from wsprism_core import Identity, hookimpl
+from wsprism_core import Identity, JoinRoom, hookimpl
 from wsprism_core.config import AdminConfig, Config, TenantConfig
 from wsprism_core.gateway.reload import differences
 from wsprism_core.protocol.errors import ProtocolError
@@ -122,6 +122,32 @@ async def test_lower_limits_of_rooms_put_nobody_out(
         assert refused == "RESOURCE_EXHAUSTED"
         await reload(gw, config_with())
         assert await answer(newcomer, "room", "join", room=room) == "joined"
+
+
+async def test_one_session_is_in_so_many_rooms(gateway: type[GatewayHarness]) -> None:
+    def bounded(most: int) -> Config:
+        return config_with(gateway={"max_rooms_per_session": most})
+
+    async with (
+        gateway(Lab(), config=bounded(2)) as gw,
+        gw.connect("ann") as ann,
+        gw.connect("ann") as again,
+    ):
+        for client in ann, again:
+            for room in "one", "two":
+                assert await answer(client, "room", "join", room=room) == "joined"
+            over = await answer(client, "room", "join", room="three")
+            assert over == "RESOURCE_EXHAUSTED"
+            assert await answer(client, "room", "join", room="two") == "joined"
+        assert len(gw.gateway.rooms) == 2
+        # What a service wants is not asked.
+        (session, _) = gw.gateway.sessions
+        gw.gateway.api_of("lab").perform(JoinRoom(session.id, "four"), tenant="default")
+        await reload(gw, bounded(0))
+        assert await answer(ann, "room", "join", room="three") == "joined"
+        await reload(gw, bounded(1))
+        assert await answer(ann, "room", "leave", room="three") == "left"
+        assert await answer(ann, "room", "join", room="three") == "RESOURCE_EXHAUSTED"
 
 
 async def test_the_largest_message_is_what_the_client_was_told(

@@ -195,6 +195,7 @@ class Gateway:
             presence=presence,
             catalog=catalog,
             recovery=_recovery_bounds(settings),
+            max_per_session=settings.max_rooms_per_session,
         )
         trace_ids = boundary.trace_ids(_TraceIds(chance))
         self._desk = SessionDesk(
