@@ -104,7 +104,7 @@ class Site:
     @contextmanager
     def running(self) -> Iterator[Running]:
         """Start it as the guide does."""
-        options = ("--plugins", "chat", "--log-json", "--pid-file", "wsprism.pid")
+        options = ("--plugins", "chat,game", "--log-json", "--pid-file", "wsprism.pid")
         log = self.folder / f"log-{time.monotonic_ns()}"
         with (
             log.open("wb") as stream,
@@ -316,7 +316,9 @@ async def see_it_reloaded(
 
 async def test_the_guide_from_its_first_step_to_its_last(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    default = yaml.safe_load(site.command("config", "default", "--plugins", "chat"))
+    default = yaml.safe_load(
+        site.command("config", "default", "--plugins", "chat,game")
+    )
     config = edited(default, page_file())
     gateway = config["gateway"]
     gateway |= {"listen": "127.0.0.1:0", "drain_grace_ms": round(1000 * GRACE)}
@@ -324,7 +326,7 @@ async def test_the_guide_from_its_first_step_to_its_last(tmp_path: Path) -> None
     # All of it is asked for at once in the end.
     gateway["history"]["messages"] = gateway["max_recover_messages"] = 100_000
     site.write(config)
-    checked = ("check", "wsprism.yaml", "--plugins", "chat", "--strict")
+    checked = ("check", "wsprism.yaml", "--plugins", "chat,game", "--strict")
     told = site.command(*checked, "--explain", "globex", "chat:history")
     assert "globex chat:history: may not pass" in told
     minted = ("token", "--config", "wsprism.yaml", "--tenant", "acme", "--user", "ann")
