@@ -83,7 +83,10 @@ def test_every_fault_is_told(file: Path) -> None:
     assert err.splitlines() == [
         f"error: {file} cannot be used:",
         "  line 7: gatway: unknown key; did you mean 'gateway'?",
-        "  line 8: plugins.lab: no loaded plugin of that name takes a configuration",
+        (
+            "  line 8: plugins.lab: no loaded plugin of that name takes a"
+            " configuration; name it in --plugins, or take the section out"
+        ),
     ]
 
 

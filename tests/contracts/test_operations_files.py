@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections import Counter
 from configparser import ConfigParser
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +40,7 @@ def labels_by_sample() -> dict[str, set[str]]:
         if isinstance(counter, Counter):
             counter["a", "b", "c"] = 1
     counted.messages_of("a", "b", "c").count = 1
+    counted.tls_expires_at = 1.0
     readings = Readings(
         sessions=lambda: {"t": 1},
         rooms=lambda: 1,
@@ -63,6 +67,7 @@ async def test_every_metric_of_the_dashboard_is_exposed(
     gateway: type[GatewayHarness],
 ) -> None:
     async with gateway() as gw:
+        gw.metrics.tls_expires_at = 1.0
         request = HttpRequest("GET", "/metrics", {}, {}, "")
         text = gw.gateway.host.http(request).body.decode()
     told = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
@@ -71,6 +76,24 @@ async def test_every_metric_of_the_dashboard_is_exposed(
     assert len(shown) > 12
     for name in shown:
         assert name in told or re.sub(r"_(bucket|sum|count)$", "", name) in told, name
+
+
+def test_prometheus_understands_every_expression(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool, which comes with Prometheus, is not installed")
+    rules = [
+        {
+            "record": f"panel:{number}",
+            "expr": one.replace("$instance", ".*").replace("$__rate_interval", "1m"),
+        }
+        for number, one in enumerate(chain.from_iterable(map(expressions, PANELS)))
+    ]
+    file = tmp_path / "rules.yaml"
+    file.write_text(json.dumps({"groups": [{"name": "all", "rules": rules}]}), "utf-8")
+    command = [promtool, "check", "rules", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])

@@ -91,3 +91,17 @@ def test_what_is_read_is_exposed() -> None:
 def test_the_text_format_is_named() -> None:
     _, content_type = render(Metrics(), readings())
     assert content_type.startswith("text/plain; version=0.0.4")
+
+
+def test_what_is_foreseen_is_there_at_0_and_then_counts() -> None:
+    metrics = Metrics()
+    metrics.foreseen["plugin_failures"] = (("chat", "on_join"),)
+    failures = "wsprism_plugin_failures_total", ("chat", "on_join")
+    closes = "wsprism_closes_total", ("4001",)
+    found = samples(metrics)
+    assert (found[failures], found[closes]) == (0, 0)
+    assert ("wsprism_closes_total", ("other",)) in found
+    metrics.plugin_failures["chat", "on_join"] += 1
+    metrics.closes[4001] += 2
+    found = samples(metrics)
+    assert (found[failures], found[closes]) == (1, 2)

@@ -44,6 +44,35 @@ def test_the_place_of_a_repeated_key_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    "secret",
+    [
+        *(
+            "*hush",
+            "!hush",
+            "!hush x",
+            "!!hush x",
+            "!hush!hush x",
+            "!hush*hush",
+            "!<hush",
+        ),
+        *("{hush: [}", "[hush", '"hush', "'hush", '"\\qhush"', "hush: hush", "@hush"),
+        *("%hush", "`hush", "|hush", ">hush", "!!int hush", "- hush"),
+    ],
+)
+def test_what_is_wrong_is_told_without_the_value(secret: str) -> None:
+    # It may be the key of an operator, and the reason stands in the log.
+    with pytest.raises(YamlError, match="line ") as refused:
+        parse(f"a:\n  key: {secret}\nb: 1\n")
+    assert "hush" not in str(refused.value)
+
+
+def test_a_value_without_its_quotes_is_told_to_need_them() -> None:
+    for text in "*hush", "!hush":
+        with pytest.raises(YamlError, match=r"has to be in quotes(.|\n)*line 2"):
+            parse(f"a:\n  key: {text}")
+
+
+@pytest.mark.parametrize(
     ("path", "line"),
     [
         ((), 1),

@@ -96,6 +96,15 @@ async def test_a9_joins_without_end(gateways: Gateways) -> None:
         await join_without_end(gateway)
 
 
+async def test_a9_no_session_is_in_rooms_without_end(gateways: Gateways) -> None:
+    # The tenant has no limit, as by default; the session has.
+    bounded = {"gateway": {"max_idle_rooms": 0, "max_rooms_per_session": MOST_ROOMS}}
+    gateway = gateways(bounded)
+    await join_without_end(gateway)
+    async with Row(gateway, closes={1000: 1}, fast_enough=MANY):
+        await join_without_end(gateway)
+
+
 async def enter_and_leave(gateway: GatewayProcess) -> None:
     """Be in many rooms, one after the other, that nobody is in again."""
     async with Listener(await gateway.connect("visitor")) as one:

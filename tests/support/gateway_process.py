@@ -45,6 +45,7 @@ PATIENT: Final = {
         "min_write_bytes_per_s": 0,
         "max_unfinished_bytes": 4 * 1024 * 1024,
         "max_idle_rooms": 0,
+        "max_rooms_per_session": 0,
     }
 }
 #: The rate limit of the tenant `limited`: messages a second, and at once.

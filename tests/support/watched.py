@@ -13,9 +13,11 @@ import orjson
 from support.peers import Stream
 from support.raw_http import Answer, parse_answer
 from support.services import Lab
+from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.clock import LoopClock
 from wsprism_core.gateway import Gateway
 from wsprism_core.gateway.admin import AdminGuard, AdminListener
+from wsprism_core.history.port import HistoryStore
 from wsprism_core.plugins import PluginSet
 from wsprism_core.testing import config_with
 from wsprism_core.transports.posting import PostTransport
@@ -73,14 +75,19 @@ class Watched:
 
 @asynccontextmanager
 async def watched(
-    key: str | None = None, *, tenants: tuple[str, ...] = ("default",)
+    key: str | None = None,
+    *,
+    tenants: tuple[str, ...] = ("default",),
+    store: HistoryStore | None = None,
 ) -> AsyncIterator[Watched]:
     websocket, http, lab = WebSocketTransport(port=0), PostTransport(port=0), Lab()
+    clock = LoopClock(asyncio.get_running_loop())
     gateway = Gateway(
         config_with(tenants=tenants),
         PluginSet.load([], extra=[lab]),
-        LoopClock(asyncio.get_running_loop()),
+        clock,
         transports=[websocket],
+        backplane=None if store is None else MemoryBackplane(clock, store),
         development=True,
         admin=AdminListener(http, AdminGuard(key)),
     )

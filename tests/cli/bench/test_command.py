@@ -382,6 +382,19 @@ def test_where_nobody_listens_it_exits_1() -> None:
     assert "starting the gateway" not in errors
 
 
+def test_what_the_gateway_lacks_is_said() -> None:
+    run = ("run", "--plugins", "chat", "--port", "0", "--log-json")
+    with wsprism(*run, env=environment()) as process:
+        assert process.stderr is not None
+        entries = map(json.loads, process.stderr)
+        url = next(one["address"] for one in entries if one["event"] == "listening")
+        code, errors = invoke("echo", "--url", url)
+        process.terminate()
+    assert code == 1
+    said = "the gateway has no service game, which this scenario needs"
+    assert errors.splitlines()[-1] == f"error: {said}"
+
+
 def test_the_load_keeps_away_from_the_gateways_core() -> None:
     assert divide_cores([3, 1, 2]) == ((1,), (2, 3))
     assert divide_cores([0]) == ((), ())

@@ -121,6 +121,17 @@ async def test_what_the_inspector_reads_is_served_as_json() -> None:
         assert it.gateway.metrics.admin_requests == {200: 4}
 
 
+async def test_metrics_are_read_with_the_key() -> None:
+    async with watched(KEY) as it:
+        assert (await it.ask("/metrics")).status == 401
+        answer = await it.ask("/metrics", f"Authorization: Bearer {KEY}")
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert b'wsprism_sessions{tenant="default"} 0.0' in answer.body
+        posted = await it.send("/metrics", b"{}", f"Authorization: Bearer {KEY}")
+        assert posted.status == 405
+
+
 async def test_pages_follow_their_cursor() -> None:
     async with watched() as it:
         async with connect(it.ws, ticket="dev:a"), connect(it.ws, ticket="dev:b"):

@@ -17,6 +17,7 @@ LIVE = {
     "max_async_queue",
     "max_recover_bytes",
     "max_recover_messages",
+    "max_rooms_per_session",
     "max_strikes",
     "ping_interval_ms",
     "pong_timeout_ms",

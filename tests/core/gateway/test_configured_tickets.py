@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.services import Lab
-from support.tokens import NOW, SECRET_KEY, letting_in, token
+from support.tokens import NOW, SECRET_KEY, ed_key, letting_in, token, write_pem
 from wsprism_core import Envelope, Identity, JoinRoom, Session, hookimpl
 from wsprism_core.config import ConfigError
 from wsprism_core.policy.connect_tickets import ConnectTicketsFull
@@ -388,3 +389,23 @@ async def test_what_is_counted_is_shown(gateway: type[GatewayHarness]) -> None:
             "wsprism_revocations 1.0",
         ):
             assert f"\n{line}\n" in body.decode()
+
+
+async def test_a_reload_reads_keys_in_files_again(
+    gateway: type[GatewayHarness], tmp_path: Path
+) -> None:
+    keys = [{"file": str(write_pem(tmp_path, ed_key(0), "login.pem"))}]
+    config = letting_in({"acme": {"jwt": [{"algorithms": ["EdDSA"], "keys": keys}]}})
+    old, new = (token(ed_key(number), "EdDSA") for number in (0, 1))
+    async with gateway(config=config) as gw:
+        await let_in(gw, old)
+        assert await is_refused(gw, new)
+        write_pem(tmp_path, ed_key(1), "login.pem")
+        gw.gateway.reload(config)
+        await let_in(gw, new)
+        assert await is_refused(gw, old)
+        # A file that is no key changes nothing.
+        (tmp_path / "login.pem").write_text("none", encoding="ascii")
+        with pytest.raises(ConfigError, match="keys"):
+            gw.gateway.reload(config)
+        await let_in(gw, new)

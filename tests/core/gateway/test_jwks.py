@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from support.certificates import write_certificate
 from support.publisher import Answer, Publisher, publishing
 from support.tokens import ec_key, jwk_of, jwks_of, letting_in, token
 from wsprism_core.auth_config import JwtConfig
@@ -200,6 +204,7 @@ async def test_a_handshake_waits_for_keys_that_are_not_there_yet() -> None:
 def publisher() -> Iterator[Publisher]:
     with publishing() as one:
         one.answers["/keys"] = Answer(body=b'{"keys":[]}')
+        one.answers["/keys?a=b"] = Answer(body=b"query")
         one.answers["/elsewhere"] = Answer(302, location="/keys")
         one.answers["/large"] = Answer(body=b"x" * (MAX_BYTES + 1))
         yield one
@@ -207,6 +212,90 @@ def publisher() -> Iterator[Publisher]:
 
 async def test_what_stands_there_is_read(publisher: Publisher) -> None:
     assert await fetch_url(f"{publisher.url}/keys") == b'{"keys":[]}'
+
+
+async def test_no_proxy_is_asked(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert await fetch_url(f"{publisher.url}/keys?a=b") == b"query"
+
+
+@asynccontextmanager
+async def answering(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[int]:
+    """Listen, and answer each connection so; yield the port."""
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n"]
+)
+async def test_whoever_answers_without_an_end_is_given_up_and_holds_nothing(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = asyncio.Event()
+
+    async def trickle(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(begun)
+        while True:
+            # A byte now and then, as long as somebody is there.
+            try:
+                async with asyncio.timeout(0.02):
+                    if not await reader.read(4096):
+                        break
+            except TimeoutError:
+                writer.write(b"x")
+            except OSError:
+                break
+        writer.close()
+        gone.set()
+
+    monkeypatch.setattr("wsprism_core.gateway.jwks.TIMEOUT", 0.2)
+    async with answering(trickle) as port:
+        bench = Bench(Source())
+        bench.keys._fetch, bench.keys._url = fetch_url, f"http://127.0.0.1:{port}/"
+        await bench.keys.refresh()
+        assert bench.metrics.jwks_fetches == {("acme", "failed"): 1}
+        async with asyncio.timeout(10):
+            await gone.wait()
+
+
+@pytest.mark.parametrize(
+    "said", [b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 99_999]
+)
+async def test_what_is_no_http_is_an_error(said: bytes) -> None:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    async with answering(say) as port:
+        with pytest.raises(ValueError, match="ProtocolError"):
+            await fetch_url(f"http://127.0.0.1:{port}/")
+
+
+async def test_its_certificate_has_to_be_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    files = write_certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(files.certificate, files.key)
+    async with answering(say, tls) as port:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await fetch_url(f"https://localhost:{port}/")
+        monkeypatch.setenv("SSL_CERT_FILE", str(files.certificate))
+        assert await fetch_url(f"https://localhost:{port}/") == b"{}"
 
 
 @pytest.mark.parametrize("path", ["/missing", "/elsewhere", "/large"])
@@ -217,5 +306,5 @@ async def test_what_is_no_key_set_is_an_error(publisher: Publisher, path: str) -
 
 
 async def test_nobody_there_is_an_error() -> None:
-    with pytest.raises(OSError, match="refused"):
+    with pytest.raises(ConnectionRefusedError):
         await fetch_url("http://127.0.0.1:1/")

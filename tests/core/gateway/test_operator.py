@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
+from support.late_store import LateStore
+from support.waiting import until
 from support.watched import Watched, watched
 from wsprism_core import JoinRoom
 from wsprism_core.client import Client, connect
@@ -125,6 +128,32 @@ async def test_who_comes_back_finds_what_was_published_meanwhile() -> None:
             assert answer["data"]["recovered"] is True
             missed = await next_of(ann, "lab.posted")
             assert (missed["seq"], missed["data"]) == (2, 2)
+
+
+@pytest.mark.parametrize("room", ["lobby", "empty"])
+async def test_what_cannot_be_stored_is_no_answer_that_it_was_sent(room: str) -> None:
+    store = LateStore()
+    async with watched(store=store) as it, connect(it.ws, ticket="dev:ann") as ann:
+        await ann.join("lobby")
+        body = orjson.dumps({"room": room, "data": 1, "id": "job-7", **POSTED})
+        # The disk fails, while the operator waits.
+        asked = asyncio.ensure_future(it.send("/v1/publish", body))
+        assert await until(lambda: bool(store.pending))
+        store.fail()
+        failed = await asked
+        # So much waits for it that no more is taken.
+        store.is_full = True
+        full = await it.send("/v1/publish", body)
+        for answer, reason in (failed, "could not be"), (full, "too much waits"):
+            assert answer.status == 503
+            assert reason in orjson.loads(answer.body)["error"]
+        assert it.gateway.metrics.admin_actions == {("publish", "failed"): 2}
+        # Nobody got it, and a retry with the same id is sent.
+        store.is_full = False
+        asked = asyncio.ensure_future(it.send("/v1/publish", body))
+        assert await until(lambda: bool(store.pending))
+        store.commit()
+        assert orjson.loads((await asked).body)["seq"] == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from support.services import ANYWHERE, LAB, Lab
-from wsprism_core import Identity, hookimpl
+from support.tokens import letting_in
+from wsprism_core import Identity, JoinRoom, hookimpl
 from wsprism_core.config import AdminConfig, Config, TenantConfig
 from wsprism_core.gateway.reload import differences
 from wsprism_core.protocol.errors import ProtocolError
@@ -121,6 +122,32 @@ async def test_lower_limits_of_rooms_put_nobody_out(
         assert refused == "RESOURCE_EXHAUSTED"
         await reload(gw, config_with())
         assert await answer(newcomer, "room", "join", room=room) == "joined"
+
+
+async def test_one_session_is_in_so_many_rooms(gateway: type[GatewayHarness]) -> None:
+    def bounded(most: int) -> Config:
+        return config_with(gateway={"max_rooms_per_session": most})
+
+    async with (
+        gateway(Lab(), config=bounded(2)) as gw,
+        gw.connect("ann") as ann,
+        gw.connect("ann") as again,
+    ):
+        for client in ann, again:
+            for room in "one", "two":
+                assert await answer(client, "room", "join", room=room) == "joined"
+            over = await answer(client, "room", "join", room="three")
+            assert over == "RESOURCE_EXHAUSTED"
+            assert await answer(client, "room", "join", room="two") == "joined"
+        assert len(gw.gateway.rooms) == 2
+        # What a service wants is not asked.
+        (session, _) = gw.gateway.sessions
+        gw.gateway.api_of("lab").perform(JoinRoom(session.id, "four"), tenant="default")
+        await reload(gw, bounded(0))
+        assert await answer(ann, "room", "join", room="three") == "joined"
+        await reload(gw, bounded(1))
+        assert await answer(ann, "room", "leave", room="three") == "left"
+        assert await answer(ann, "room", "join", room="three") == "RESOURCE_EXHAUSTED"
 
 
 async def test_the_largest_message_is_what_the_client_was_told(
@@ -232,6 +259,24 @@ async def test_a_rate_limit_comes_and_goes(gateway: type[GatewayHarness]) -> Non
         assert await tokens(ann) == 30
 
 
+async def test_a_limit_on_trial_keeps_its_level(gateway: type[GatewayHarness]) -> None:
+    def trial(burst: int) -> Config:
+        shadow = {"rate_limit_rps": 1, "rate_limit_burst": burst}
+        return config_with(policy={"rate_limit_rps": 0, "shadow": shadow})
+
+    async with gateway(Lab(), config=trial(5)) as gw, gw.connect("ann") as ann:
+        counted = gw.metrics.shadow_refusals
+        rule = ("default", "rate_limit_rps")
+        assert await tokens(ann) == 30
+        assert counted[rule] == 25
+        await reload(gw, trial(20))
+        assert await tokens(ann) == 30
+        assert counted[rule] == 25 + 30
+        await gw.advance(6)
+        assert await tokens(ann) == 30
+        assert counted[rule] == 25 + 30 + 24
+
+
 # ------------------------------------------------------------------------ tenants
 
 
@@ -286,6 +331,30 @@ async def test_many_of_them_are_ended_over_several_turns_and_can_do_little(
         await gw.settle()
         assert all(client.closed is not None for client in clients)
         assert len(gw.gateway.sessions) == 0
+        assert list(gw.complaints()) == []
+
+
+async def test_so_are_those_whose_connection_dropped(
+    gateway: type[GatewayHarness],
+) -> None:
+    lab = Lab()
+    both = config_with(tenants=["a", "b"])
+    async with gateway(lab, config=both) as gw:
+        for tenant in "a", "b":
+            for n in range(100):
+                client = await gw.dial(ticket=f"dev:u{n}", tenant=tenant)
+                if n == 0:
+                    await client.join("r1")
+                client.drop_link()
+        await gw.settle()
+        assert len(gw.gateway.rooms) == 2
+        await reload(gw, config_with(tenants=["a"]))
+        closes = [event for event in lab.events if event[0] == "close"]
+        assert len(closes) == 100
+        assert gw.metrics.closes == {1006: 100}
+        # The other tenant's wait on.
+        assert [(room.tenant, room.name) for room in gw.gateway.rooms] == [("a", "r1")]
+        await reload(gw, both)
         assert list(gw.complaints()) == []
 
 
@@ -389,6 +458,39 @@ def test_a_secret_is_not_shown() -> None:
     (added,) = differences(config_with(), new)
     assert added.path == "gateway.admin"
     assert "bbbb" not in str(added)
+
+
+def with_keys(*secrets: str) -> Config:
+    keys = [{"secret": secret} for secret in secrets]
+    issuer = {"algorithms": ["HS256"], "keys": keys}
+    auth = {"jwt": [{"issuer": "other", **issuer}, issuer]}
+    return letting_in({"default": auth if secrets else {}})
+
+
+def test_of_a_list_only_what_changed_is_told_and_no_secret_in_it() -> None:
+    one, two, three = "1" * 32, "2" * 32, "3" * 32
+    old = with_keys(one, two)
+    issuer = "tenants[default].auth.jwt"
+    changed = [str(change) for change in differences(old, with_keys(one, three))]
+    assert changed == [
+        f'{issuer}[{place}].keys[1].secret: "**********" -> "**********"'
+        for place in (0, 1)
+    ]
+    added = [str(change) for change in differences(old, with_keys(one, two, three))]
+    assert added == [
+        f'{issuer}[{place}].keys[2]: not there -> {{"kid":null,"secret":"**********",'
+        '"secret_env":null,"file":null}'
+        for place in (0, 1)
+    ]
+    assert [change.new for change in differences(old, with_keys(one))] == [
+        "removed"
+    ] * 2
+    everything = [
+        *differences(old, with_keys(three)),
+        *differences(with_keys(), old),
+        *differences(old, with_keys()),
+    ]
+    assert not any(secret in str(everything) for secret in (one, two, three))
 
 
 def test_a_long_value_is_cut() -> None:

@@ -96,7 +96,7 @@ class JwtConfig(BaseModel):
             says.
         keys: Keys that stand here, at most 32.
         jwks_url: Where the issuer publishes its keys, an `https://` address (`http://`
-            on loopback alone). No redirect is followed.
+            on loopback alone). No redirect is followed, and no proxy asked.
         jwks_cache_s: For how long they are used before they are fetched again, in
             seconds. While they cannot be had, the old ones stay good.
         jwks_retry_s: Seconds between two fetches, at least; a token that names a key

@@ -297,6 +297,9 @@ class GatewayConfig(_Section):
             within 10 seconds.
         max_async_queue: How many messages of one session may wait for the async handler
             of one service; over it `RESOURCE_EXHAUSTED`.
+        max_rooms_per_session: Rooms that a session may be in for its client to join one
+            more, whatever its tenant's `max_rooms_per_user` says; over it
+            `RESOURCE_EXHAUSTED`. A room takes some 6 KB. 0 is no bound.
         filter_budget_ms: How long an async `check_message` of a plugin has for one
             message; after it the message is refused, or passes where the plugin says
             so.
@@ -336,6 +339,8 @@ class GatewayConfig(_Section):
             and is always allowed.
         trusted_proxies: Proxies whose word about their clients' addresses counts, as
             `10.0.0.0/8` or single addresses.
+        public_metrics: Whether `/metrics` is answered on the gateway's port, to whoever
+            asks. The admin listener answers it in any case, to whoever has the key.
         admin: Where operators look in.
     """
 
@@ -359,6 +364,7 @@ class GatewayConfig(_Section):
     presence_max_members: Annotated[int, Field(ge=0)] = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64
+    max_rooms_per_session: Unlimited = 1_000
     history: HistoryConfig = HistoryConfig()
     filter_budget_ms: Positive = 250
     dedup_window: Annotated[int, Field(ge=0)] = 1_000
@@ -380,6 +386,7 @@ class GatewayConfig(_Section):
     handshake_limit: HandshakeLimit = HandshakeLimit()
     allowed_origins: tuple[str, ...] | None = None
     trusted_proxies: tuple[str, ...] = ()
+    public_metrics: bool = True
     admin: AdminConfig | None = None
 
     _has_a_port = field_validator("listen")(_with_port)

@@ -26,6 +26,14 @@ _NO_CODE_GIVEN: Final = 1005
 _COUNTED_CODES: Final = frozenset({*CloseCode, _NO_CODE_GIVEN, NO_CLOSE_FRAME})
 
 
+#: Series that are there before there is anything to count; see `Metrics.foreseen`.
+_FORESEEN: Final[Mapping[str, tuple[Any, ...]]] = {
+    "closes": (*sorted(_COUNTED_CODES), "other"),
+    "reloads": ("applied", "unchanged", "needs_restart", "refused"),
+    "tls_reloads": ("loaded", "failed"),
+}
+
+
 class Tally:
     """One counter of the hot path: whoever counts holds it, and looks nothing up."""
 
@@ -92,9 +100,13 @@ class Metrics:
         tls_expires_at: When the certificate expires, in seconds since 1970; None
             without TLS.
         tls_reloads: Certificates read again while the gateway ran, by outcome.
+        foreseen: By the name of a counter, the keys that it is exposed with from the
+            start, at 0: whoever looks at rates does not see what a series begins with,
+            and so would miss the first of something rare.
     """
 
     def __init__(self) -> None:
+        self.foreseen: dict[str, tuple[Any, ...]] = dict(_FORESEEN)
         self._messages: dict[tuple[str, str, str], Tally] = {}
         self.outdated: Counter[tuple[str, str, str]] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
@@ -218,7 +230,8 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         name: str, help: str, labels: list[str], values: dict[Any, int]
     ) -> CounterMetricFamily:
         family = CounterMetricFamily(f"wsprism_{name}", help, labels=labels)
-        for key, value in values.items():
+        foreseen = dict.fromkeys(metrics.foreseen.get(name, ()), 0)
+        for key, value in {**foreseen, **values}.items():
             parts = key if isinstance(key, tuple) else (key,)
             family.add_metric([str(part) for part in parts], value)
         return family

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -11,6 +11,14 @@ __all__ = ("Document", "YamlError", "parse")
 
 #: The text is no YAML, or has a key twice; says where.
 YamlError = yaml.YAMLError
+
+#: What PyYAML says of an alias or a tag that there is not, before it shows which: that
+#: may be a secret that begins so and has no quotes.
+_QUOTES_FORGOTTEN: Final = (
+    "found undefined alias",
+    "found undefined tag handle",
+    "could not determine a constructor for the tag",
+)
 
 
 class Document:
@@ -61,9 +69,22 @@ def parse(text: str) -> Document:
         value = None if root is None else loader.construct_document(root)
     except RecursionError:
         raise YamlError("nested too deep") from None
+    except yaml.MarkedYAMLError as error:
+        if (error.problem or "").startswith(_QUOTES_FORGOTTEN):
+            error.problem = "what begins with * or ! has to be in quotes"
+        # It would show the text around it.
+        error.problem_mark = _without_text(error.problem_mark)
+        error.context_mark = _without_text(error.context_mark)
+        raise
     finally:
         loader.dispose()
     return Document(value, root)
+
+
+def _without_text(mark: yaml.Mark | None) -> yaml.Mark | None:
+    if mark is None:
+        return None
+    return yaml.Mark(mark.name, mark.index, mark.line, mark.column, None, 0)
 
 
 class _Loader(yaml.SafeLoader):

@@ -145,7 +145,8 @@ class Worker:
         } - {"ping"}
         for client in self._clients.values():
             if missing := sorted(needed - set(client.services)):
-                raise LoadError(f"the gateway has no service {missing[0]!r}")
+                text = f"the gateway has no service {' and no '.join(missing)}"
+                raise LoadError(f"{text}, which this scenario needs")
             return
 
     def _prepare_senders(self) -> None:

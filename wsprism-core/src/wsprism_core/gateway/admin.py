@@ -20,7 +20,7 @@ from wsprism_core.metrics import Metrics
 from wsprism_core.policy.origins import OriginPolicy, is_loopback
 from wsprism_core.protocol.codecs import load_json
 from wsprism_core.protocol.errors import ProtocolError
-from wsprism_core.protocol.layout import CloseCode
+from wsprism_core.protocol.layout import CloseCode, ErrorCode
 from wsprism_core.realtime.clock import Timer
 from wsprism_core.realtime.wheel import Wheel
 from wsprism_core.settings.faults import faults_of
@@ -38,6 +38,15 @@ __all__ = ("AdminGuard", "AdminHost", "AdminListener")
 
 _NOT_FOUND: Final = "there is nothing by this path"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+#: As on the gateway's port; no JSON, and so in no document of such.
+_METRICS: Final = ReadRoute(
+    name="metrics",
+    path="/metrics",
+    summary="Prometheus text",
+    answers=str,
+    read=lambda request, _: None,
+)
 
 
 class AdminGuard:
@@ -98,6 +107,7 @@ class AdminHost:
         routes: What it answers.
         guard: Who may.
         metrics: Where requests and actions are counted.
+        expose: Returns the Prometheus text and its content type.
         timeouts: Deadlines that the transport keeps.
         wheel: Where they are put off.
     """
@@ -107,15 +117,23 @@ class AdminHost:
         routes: Iterable[AdminRoute],
         guard: AdminGuard,
         metrics: Metrics,
+        expose: Callable[[], tuple[bytes, str]],
         timeouts: TransportTimeouts,
         wheel: Wheel,
     ) -> None:
         self._wheel = wheel
         self._guard = guard
         self._metrics = metrics
+        self._expose = expose
         self.timeouts = timeouts
         self._log = EventLog("admin")
-        self._routes = {_pattern(route.path): route for route in routes}
+        self._routes = {_pattern(route.path): route for route in (*routes, _METRICS)}
+        metrics.foreseen["admin_actions"] = tuple(
+            (route.name, outcome)
+            for route in self._routes.values()
+            if isinstance(route, ActionRoute)
+            for outcome in ("done", "refused", "failed")
+        )
 
     def http(self, request: HttpRequest) -> HttpResponse:
         """Answer what reads, and what is neither GET nor POST."""
@@ -125,6 +143,8 @@ class AdminHost:
         route, name = found
         if isinstance(route, ActionRoute) or request.method not in ("GET", "HEAD"):
             return self._wrong_method(route)
+        if route is _METRICS:
+            return self._exposed()
         try:
             content = route.read(request, name)
         except ValueError as error:
@@ -158,7 +178,7 @@ class AdminHost:
             wanted = route.body.model_validate(load_json(request.body))
             route.act(
                 wanted,
-                lambda content: answer(self._acted(route, request, wanted, content)),
+                lambda content: answer(self._outcome(route, request, wanted, content)),
             )
         except ValidationError as error:
             lines = [str(fault) for fault in faults_of(error, route.body)]
@@ -166,7 +186,7 @@ class AdminHost:
             text = "; ".join(line.removeprefix("the file: ") for line in lines)
             answer(self._turn_down(route, request, 400, text))
         except ProtocolError as error:
-            answer(self._turn_down(route, request, 400, error.msg))
+            answer(self._not_acted(route, request, error))
         except ValueError as error:
             answer(self._turn_down(route, request, 400, str(error)))
         except Exception as error:
@@ -206,6 +226,22 @@ class AdminHost:
             return self._error(404, _NOT_FOUND)
         return route, last
 
+    def _outcome(
+        self, route: ActionRoute, request: HttpRequest, wanted: Any, content: Any
+    ) -> HttpResponse:
+        """Return the answer to what was done, or to what turned out not to be."""
+        if isinstance(content, ProtocolError):
+            return self._not_acted(route, request, content)
+        return self._acted(route, request, wanted, content)
+
+    def _not_acted(
+        self, route: ActionRoute, request: HttpRequest, error: ProtocolError
+    ) -> HttpResponse:
+        """Tell what is wrong with the request, or that there is no room for it now."""
+        if error.code is not ErrorCode.RESOURCE_EXHAUSTED:
+            return self._turn_down(route, request, 400, error.msg)
+        return self._turn_down(route, request, 503, error.msg, outcome="failed")
+
     def _acted(
         self, route: ActionRoute, request: HttpRequest, wanted: Any, content: Any
     ) -> HttpResponse:
@@ -221,10 +257,15 @@ class AdminHost:
         return self._answer(200, content)
 
     def _turn_down(
-        self, route: ActionRoute, request: HttpRequest, status: int, reason: str
+        self,
+        route: ActionRoute,
+        request: HttpRequest,
+        status: int,
+        reason: str,
+        outcome: str = "refused",
     ) -> HttpResponse:
         """Count and log what was not done; what was posted is told to nobody else."""
-        self._metrics.admin_actions[route.name, "refused"] += 1
+        self._metrics.admin_actions[route.name, outcome] += 1
         self._log.warning(
             "not_done", action=route.name, address=request.address, status=status
         )
@@ -253,6 +294,11 @@ class AdminHost:
     def _note(self, address: str, status: int, reason: str) -> None:
         self._metrics.admin_requests[status] += 1
         self._log.warning("refused", address=address, status=status, reason=reason)
+
+    def _exposed(self) -> HttpResponse:
+        self._metrics.admin_requests[200] += 1
+        text, content_type = self._expose()
+        return HttpResponse(200, text, content_type, _HEADERS)
 
     def _error(self, status: int, reason: str) -> HttpResponse:
         return self._answer(status, {"error": reason})

@@ -84,7 +84,8 @@ class ActionRoute:
         body: What is posted.
         answers: The type of the answer.
         act: Does it, and calls its second argument with the answer, now or in a later
-            turn. A `ValueError` is told to whoever asked, as 400.
+            turn; with a `ProtocolError` in its place where it was not done. Such a one,
+            raised or handed over, and a `ValueError` are told to whoever asked.
         logged: The fields of body and answer that a line of the log may hold; never a
             payload, never a ticket.
     """

@@ -71,6 +71,7 @@ def appliers(parts: LiveParts) -> tuple[Applier, ...]:
             ("max_recover_messages", "max_recover_bytes"),
             lambda new: _recovery(parts, new),
         ),
+        Applier(("max_rooms_per_session",), lambda new: _rooms(parts, new)),
         Applier(("drain_grace_ms",), lambda new: _drain(parts, new)),
     )
 
@@ -129,6 +130,13 @@ def _recovery(parts: LiveParts, new: GatewayConfig) -> Callable[[], None]:
 
     def apply() -> None:
         parts.rooms.recovery = bounds
+
+    return apply
+
+
+def _rooms(parts: LiveParts, new: GatewayConfig) -> Callable[[], None]:
+    def apply() -> None:
+        parts.rooms.max_per_session = new.max_rooms_per_session
 
     return apply
 

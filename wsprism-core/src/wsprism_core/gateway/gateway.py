@@ -71,6 +71,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Gateway",)
 
+#: What most handshakes come to.
+_OUTCOMES: Final = ("accepted", "400", "401", "403", "408", "429", "503")
 #: Seconds from one slot of the wheel to the next, at most.
 LONGEST_TICK: Final = 0.1
 
@@ -193,6 +195,7 @@ class Gateway:
             presence=presence,
             catalog=catalog,
             recovery=_recovery_bounds(settings),
+            max_per_session=settings.max_rooms_per_session,
         )
         trace_ids = boundary.trace_ids(_TraceIds(chance))
         self._desk = SessionDesk(
@@ -279,7 +282,7 @@ class Gateway:
         )
         http = HttpRoutes(
             draining=self._is_draining,
-            metrics=self._render_metrics,
+            metrics=self._render_metrics if settings.public_metrics else None,
             routes=_plugin_routes(plugins),
             failures=failures,
         )
@@ -327,6 +330,7 @@ class Gateway:
                 ),
                 admin.guard,
                 self.metrics,
+                self._render_metrics,
                 timeouts,
                 self._wheel,
             )
@@ -382,6 +386,7 @@ class Gateway:
                 )
             ),
         )
+        self.metrics.foreseen |= _foreseen(plugins, self.transports)
         self._begin_drain = boundary.drain(self._drain.begin)
         self._cut = boundary.cut(self._desk.cut)
         self._started = boundary.started
@@ -573,7 +578,11 @@ class Gateway:
 
     def _render_metrics(self) -> tuple[bytes, str]:
         readings = Readings(
-            sessions=lambda: dict(self.sessions.per_tenant()),
+            # Of tenants that nobody is in, too.
+            sessions=lambda: {
+                **dict.fromkeys(self._tenants, 0),
+                **self.sessions.per_tenant(),
+            },
             rooms=lambda: len(self.rooms),
             lanes=lambda: {
                 lane.name: (
@@ -603,6 +612,22 @@ class Gateway:
             },
         )
         return render(self.metrics, readings)
+
+
+def _foreseen(
+    plugins: PluginSet, transports: Sequence[Transport]
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return what is counted by plugins and transports, by the name of the counter."""
+    return {
+        "plugin_failures": tuple(
+            (info.name, hook) for info in plugins.loaded for hook in info.hooks
+        ),
+        "handshakes": tuple(
+            (transport.name, outcome)
+            for transport in transports
+            for outcome in _OUTCOMES
+        ),
+    }
 
 
 def _no_file(done: Callable[[Any], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from wsprism_core.gateway.failures import Failures
 from wsprism_core.protocol.errors import WsPrismError
@@ -13,6 +13,8 @@ from wsprism_core.transports.port import HttpRequest, HttpResponse
 __all__ = ("HttpRoutes", "RouteError")
 
 Handle: TypeAlias = Callable[[HttpRequest], HttpResponse]
+
+_NOT_FOUND: Final = HttpResponse(404, b"not found\n")
 
 
 class RouteError(WsPrismError):
@@ -24,7 +26,8 @@ class HttpRoutes:
 
     Args:
         draining: Whether the gateway lets nobody new in.
-        metrics: Returns the Prometheus text and its content type.
+        metrics: Returns the Prometheus text and its content type; None answers
+            `/metrics` with 404.
         routes: The plugins' routes, each with its plugin's name.
         failures: Where failures of plugins are noted.
 
@@ -36,7 +39,7 @@ class HttpRoutes:
         self,
         *,
         draining: Callable[[], bool],
-        metrics: Callable[[], tuple[bytes, str]],
+        metrics: Callable[[], tuple[bytes, str]] | None,
         routes: Iterable[tuple[str, Route]],
         failures: Failures,
     ) -> None:
@@ -46,6 +49,7 @@ class HttpRoutes:
         self._routes: dict[str, tuple[str, Handle]] = {
             "/healthz": ("core", self._alive),
             "/readyz": ("core", self._ready),
+            # The core's too where it is answered elsewhere.
             "/metrics": ("core", self._expose),
         }
         for plugin, route in routes:
@@ -60,7 +64,7 @@ class HttpRoutes:
         """Answer a request; 404 where nothing is known by its path."""
         found = self._routes.get(request.path)
         if found is None:
-            return HttpResponse(404, b"not found\n")
+            return _NOT_FOUND
         plugin, handle = found
         answer = self._failures.guard(plugin, "route", handle)(request)
         if isinstance(answer, HttpResponse) and _can_be_sent(answer):
@@ -79,6 +83,8 @@ class HttpRoutes:
         return HttpResponse(body=b"ready\n")
 
     def _expose(self, request: HttpRequest) -> HttpResponse:
+        if self._metrics is None:
+            return _NOT_FOUND
         body, content_type = self._metrics()
         return HttpResponse(body=body, content_type=content_type)
 

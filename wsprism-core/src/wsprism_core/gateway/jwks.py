@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
-import urllib.request
+import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+import h11
 
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
@@ -127,33 +129,54 @@ class KeySet:
 async def fetch_url(url: str) -> bytes:
     """Return what stands at an address, without following it anywhere else.
 
+    Neither a redirect nor a proxy that the environment names counts: the configuration
+    says where keys come from. No thread waits for it, which nobody could end.
+
     Raises:
         OSError: It cannot be had.
         ValueError: It is too large, or the answer is none.
     """
-    return await asyncio.to_thread(_read, url)
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Follow none: the configuration says where keys come from."""
-
-
-def _read(url: str) -> bytes:
-    opener = urllib.request.build_opener(_NoRedirects)
-    deadline = time.monotonic() + TIMEOUT
-    document = bytearray()
+    place = urlsplit(url)
+    is_secure = place.scheme == "https"
+    # It reads the certificates that this machine trusts.
+    tls = await asyncio.to_thread(ssl.create_default_context) if is_secure else None
+    reader, writer = await asyncio.open_connection(
+        place.hostname, place.port or (443 if is_secure else 80), ssl=tls
+    )
     try:
-        with opener.open(url, timeout=TIMEOUT) as answer:
-            while chunk := answer.read1(64 * 1024):
-                document += chunk
+        return await _ask(place, reader, writer)
+    except h11.ProtocolError as error:
+        raise ValueError(type(error).__name__) from None
+    finally:
+        # Nobody waits for it to say that it is over, too.
+        writer.transport.abort()
+
+
+async def _ask(
+    place: SplitResult, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> bytes:
+    """Ask for one document; return it.
+
+    Raises:
+        ValueError: It is too large, or the answer is none.
+        h11.ProtocolError: What comes is no HTTP.
+    """
+    talk = h11.Connection(h11.CLIENT)
+    target = f"{place.path or '/'}{'?' if place.query else ''}{place.query}"
+    headers = [("Host", place.netloc), ("Accept", "*/*"), ("Connection", "close")]
+    wanted = h11.Request(method="GET", target=target, headers=headers)
+    writer.write(talk.send(wanted) or b"")
+    writer.write(talk.send(h11.EndOfMessage()) or b"")
+    document = bytearray()
+    while True:
+        match talk.next_event():
+            case h11.NEED_DATA:
+                talk.receive_data(await reader.read(64 * 1024))
+            case h11.Response(status_code=status) if status != 200:
+                raise ValueError(f"it answers {status}")
+            case h11.Data(data=data):
+                document += data
                 if len(document) > MAX_BYTES:
                     raise ValueError(f"a key set of more than {MAX_BYTES} bytes")
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-    except OSError:
-        raise
-    except Exception as error:
-        # http.client has errors of its own for what is no HTTP.
-        raise ValueError(type(error).__name__) from None
-    return bytes(document)
+            case h11.EndOfMessage():
+                return bytes(document)

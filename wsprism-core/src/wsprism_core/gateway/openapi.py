@@ -28,7 +28,8 @@ REFUSED_BODIES: Final = {
     413: "The body is over 64 KiB.",
     415: "The body is not `application/json`.",
     500: "It failed by a defect; the log says with what.",
-    503: "It was not done in time, and may or may not be done later.",
+    503: "The message could not be stored, and nobody got it; or it was not done in "
+    "time, and may or may not be done later. The text says which.",
 }
 #: Refusals of requests that did not get as far as a route: one line of text.
 _BEFORE_ROUTES: Final = frozenset({400, 411, 413, 503})

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from wsprism_core.actions import Broadcast, Kick, Push
 from wsprism_core.gateway.boundary import Perform, Publish
 from wsprism_core.policy.tenant import Tenant
-from wsprism_core.protocol.errors import WsPrismError
-from wsprism_core.protocol.layout import ROOM_NAME, CloseCode
+from wsprism_core.protocol.errors import ProtocolError, WsPrismError
+from wsprism_core.protocol.layout import ROOM_NAME, CloseCode, ErrorCode
 from wsprism_core.realtime.channel import Receipt
 from wsprism_core.realtime.rooms import RoomRegistry
 from wsprism_core.realtime.session import SessionRegistry
@@ -201,16 +201,20 @@ class Operator:
         self._publish = publish
 
     def publish(
-        self, wanted: PublishRequest, done: Callable[[Published], None]
+        self,
+        wanted: PublishRequest,
+        done: Callable[[Published | ProtocolError], None],
     ) -> None:
         """Send a message to a room or to users.
 
         Args:
             wanted: Which, and to whom.
-            done: Called once a room has numbered it, now or in a later turn.
+            done: Called once a room has numbered it, or could not store it so that
+                nobody got it; now or in a later turn.
 
         Raises:
             OperatorError: There is no such tenant or service.
+            ProtocolError: Too much waits to be stored; nobody got it.
             ValueError: The service sends no such type, or the message is too large.
         """
         tenant = self._tenant(wanted.tenant)
@@ -264,13 +268,17 @@ class Operator:
         wanted: PublishRequest,
         name: str,
         tenant: str,
-        done: Callable[[Published], None],
+        done: Callable[[Published | ProtocolError], None],
     ) -> None:
         room = self._rooms.get(tenant, name)
         before = 0 if room is None else room.published
         audience = 0 if room is None else sum(map(len, room.audience.values()))
 
         def numbered(receipt: Receipt) -> None:
+            if not receipt.stored:
+                text = "the message could not be stored, and nobody got it"
+                done(ProtocolError(ErrorCode.RESOURCE_EXHAUSTED, text))
+                return
             # A retry that the room remembers is sent to nobody.
             is_sent = room is not None and room.published > before
             done(Published(audience if is_sent else 0, receipt.seq, receipt.ts))

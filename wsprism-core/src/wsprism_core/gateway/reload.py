@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -135,27 +136,35 @@ class TenantApplier:
             self._tenants.update(kept)
             for tenant in gone:
                 self._ingress.forget(tenant)
-            leaving = []
+            endings: list[Callable[[], None]] = []
             for connection in self._desk.connections():
                 if connection.tenant in gone:
-                    leaving.append(connection)
+                    endings.append(partial(self._end, connection))
                 elif connection.tenant.id in built:
                     connection.policy_changed()
-            self._end(leaving)
+            # Those whose connection dropped have nothing left to come back to.
+            resumes = self._desk.resumes
+            for tenant in gone:
+                detached = resumes.of_tenant(tenant.id)
+                endings += (partial(resumes.end_one, id) for id in detached)
+            self._run(endings)
 
         return apply
 
-    def _end(self, leaving: list[Connection]) -> None:
+    def _end(self, connection: Connection) -> None:
+        if connection.session is not None:
+            self._desk.kick(
+                connection.session,
+                CloseCode.NOT_AUTHENTICATED,
+                "the tenant was removed",
+            )
+
+    def _run(self, endings: list[Callable[[], None]]) -> None:
         """End sessions, a few in each turn: there may be many, and others wait."""
-        for connection in leaving[:_ENDED_PER_TURN]:
-            if connection.session is not None:
-                self._desk.kick(
-                    connection.session,
-                    CloseCode.NOT_AUTHENTICATED,
-                    "the tenant was removed",
-                )
-        if later := leaving[_ENDED_PER_TURN:]:
-            self._clock.after(0, lambda: self._end(later))
+        for end in endings[:_ENDED_PER_TURN]:
+            end()
+        if later := endings[_ENDED_PER_TURN:]:
+            self._clock.after(0, lambda: self._run(later))
 
 
 class Reloader:
@@ -238,8 +247,24 @@ def _compare(path: str, old: Any, new: Any) -> Iterator[Change]:
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys([*old, *new]):
             yield from _compare(f"{path}.{key}", old.get(key), new.get(key))
+    elif _are_sections(old) and _are_sections(new):
+        for place in range(max(len(old), len(new))):
+            at = f"{path}[{place}]"
+            if place >= len(new):
+                yield Change(at, _shown(old[place]), "removed")
+            elif place >= len(old):
+                yield Change(at, "not there", _shown(new[place]))
+            else:
+                yield from _compare(at, old[place], new[place])
     else:
         yield Change(path, _shown(old), _shown(new))
+
+
+def _are_sections(value: Any) -> bool:
+    """Whether it is a list of sections, each of which is compared by itself."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(one, BaseModel) for one in value
+    )
 
 
 def _shown(value: Any) -> str:

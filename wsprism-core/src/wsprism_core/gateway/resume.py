@@ -153,6 +153,17 @@ class Resumes:
             if session.tenant == tenant and (session.id == id or session.user == user):
                 self._end(session.id)
 
+    def of_tenant(self, tenant: str) -> list[str]:
+        """Return the ids of a tenant's sessions that may come back."""
+        return [
+            id for id, one in self._detached.items() if one.session.tenant == tenant
+        ]
+
+    def end_one(self, id: str) -> None:
+        """End one, if it has not come back or ended meanwhile."""
+        if id in self._detached:
+            self._end(id)
+
     def end_all(self) -> None:
         """End everything: the gateway stops."""
         for id in tuple(self._detached):

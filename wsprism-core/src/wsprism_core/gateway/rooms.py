@@ -60,9 +60,11 @@ class RoomDesk:
         presence: Where members are told of each other.
         catalog: How what is recovered travels.
         recovery: How much of it one client may fetch at once.
+        max_per_session: Rooms that one session may be in; 0 is no bound.
 
     Attributes:
         recovery: How much one client may fetch at once.
+        max_per_session: Rooms that one session may be in; 0 is no bound.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class RoomDesk:
         presence: PresenceDesk,
         catalog: Catalog,
         recovery: RecoveryBounds,
+        max_per_session: int,
     ) -> None:
         self._tenants = tenants
         self._sessions = sessions
@@ -91,6 +94,7 @@ class RoomDesk:
         self._presence = presence
         self._catalog = catalog
         self.recovery = recovery
+        self.max_per_session = max_per_session
         self._fetched: dict[Session, TokenBucket] = {}
 
     def ask_to_join(
@@ -232,6 +236,10 @@ class RoomDesk:
         if tenant is None:
             # The session ends in a moment.
             raise ProtocolError(ErrorCode.NOT_ALLOWED, "the tenant was removed")
+        mine, most = session.memberships, self.max_per_session
+        if most and len(mine) >= most and name not in mine:
+            text = _OVER["max_rooms_per_user"]
+            raise ProtocolError(ErrorCode.RESOURCE_EXHAUSTED, text)
         rule = self._over(session, name, tenant.limits)
         if rule is not None:
             raise ProtocolError(ErrorCode.RESOURCE_EXHAUSTED, _OVER[rule])

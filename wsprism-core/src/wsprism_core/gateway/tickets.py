@@ -91,14 +91,19 @@ class Tickets:
     def prepare(self, old: Config, new: Config) -> Callable[[], None]:
         """Build what another configuration makes good; return what puts it in place.
 
-        Tickets that wait for their one use, and what is revoked, stay as they are.
+        Tickets that wait for their one use, and what is revoked, stay as they are. Keys
+        in files are read again, whether or not the configuration names others.
 
         Raises:
             ConfigError: A key cannot be used; nothing has changed.
         """
         before = {tenant.id: tenant.auth for tenant in old.tenants}
         after = {tenant.id: tenant.auth for tenant in new.tenants}
-        changed = [id for id, auth in after.items() if before.get(id) != auth]
+        changed = [
+            id
+            for id, auth in after.items()
+            if before.get(id) != auth or _reads_files(auth)
+        ]
         issuers = self._built(new, changed)
 
         def apply() -> None:
@@ -287,6 +292,10 @@ class Tickets:
             for _, key_set in issuers:
                 if key_set is not None:
                     yield key_set
+
+
+def _reads_files(auth: AuthConfig) -> bool:
+    return any(key.file is not None for issuer in auth.jwt for key in issuer.keys)
 
 
 def _issuers(

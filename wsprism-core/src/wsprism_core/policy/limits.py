@@ -63,6 +63,10 @@ class TokenBucket:
         self.rate = rate
         self.burst = burst
 
+    def go_on_from(self, before: TokenBucket, now: float) -> None:
+        """Hold no more than another bucket, in whose place it comes."""
+        self.lower(before.level(now))
+
     def lower(self, level: float) -> None:
         """Take tokens away until it holds `level` at most."""
         self._tokens = min(self._tokens, level)

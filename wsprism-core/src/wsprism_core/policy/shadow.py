@@ -87,6 +87,12 @@ class ShadowedBucket(TokenBucket):
         limits = shadow.limits
         self._trial = TokenBucket(limits.rate_limit_rps, limits.rate_limit_burst, now)
 
+    def go_on_from(self, before: TokenBucket, now: float) -> None:
+        """Hold no more than another bucket; nor does the trial, if that has one."""
+        super().go_on_from(before, now)
+        if isinstance(before, ShadowedBucket):
+            self._trial.go_on_from(before._trial, now)
+
     def take(self, now: float, amount: float = 1.0) -> bool:
         """Take tokens; return whether the limit that holds had as many."""
         if not super().take(now, amount):

@@ -129,5 +129,5 @@ def _going_on(
 ) -> TokenBucket | None:
     """Return a fresh bucket that holds no more than the one before it."""
     if bucket is not None and fresh is not None:
-        fresh.lower(bucket.level(now))
+        fresh.go_on_from(bucket, now)
     return fresh

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from wsprism_core.settings.tree import NOTHING, below, is_model, kinds
 
 __all__ = ("Fault", "Path", "check_sections", "did_you_mean", "faults_of")
+
+#: A section may have come with a plugin that is installed and not chosen.
+_LOAD_IT: Final = "; name it in --plugins, or take the section out"
 
 #: Keys and indexes from the root of the file.
 Path = tuple[int | str, ...]
@@ -64,7 +67,7 @@ def check_sections(
     for name in given:
         if name not in models:
             text = "no loaded plugin of that name takes a configuration"
-            text += did_you_mean(name, models)
+            text += did_you_mean(name, models) or _LOAD_IT
             faults.append(Fault(("plugins", name), text))
     sections = {}
     for name, model in models.items():
