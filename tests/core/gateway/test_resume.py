@@ -250,6 +250,27 @@ async def test_a_user_who_is_kicked_while_away_is_gone(
         assert (back["resumed"], back["reason"]) == (False, "expired")
 
 
+async def test_all_of_a_user_who_are_away_end_and_nobody_else(
+    gateway: type[GatewayHarness],
+) -> None:
+    door = Door()
+    async with gateway(door) as gw:
+        tokens = []
+        for user in ("ann", "bob", "ann"):
+            client, told = await enter(gw, user)
+            tokens.append((user, told["resume"], told["sid"]))
+            client.drop_link()
+        _, again = await enter(gw, "ann", tokens[2][1])
+        assert again["resumed"] is True
+        door.gateway.perform(Kick(user="user:ann", reason="out"), tenant="other")
+        door.gateway.perform(Kick(user="user:ann", reason="out"), tenant="default")
+        await gw.settle()
+        ends = [sid for what, sid in door.seen if what.startswith("close")]
+        assert sorted(ends) == sorted([tokens[0][2], tokens[2][2]])
+        _, back = await enter(gw, "bob", tokens[1][1])
+        assert back["resumed"] is True
+
+
 async def test_so_many_are_kept(gateway: type[GatewayHarness]) -> None:
     config = config_with(gateway={"max_detached": 2})
     async with gateway(config=config) as gw:
