@@ -201,6 +201,44 @@ async def test_what_was_proven_to_arrive_is_not_sent_again(
         ]
 
 
+async def test_what_a_join_was_to_fetch_comes_again(
+    gateway: type[GatewayHarness],
+) -> None:
+    """It was sent, and nothing says that it has arrived."""
+    async with gateway("chat") as gw, gw.connect("bob") as bob:
+        joined = (await bob.join("r1"))["data"]
+        for n in range(3):
+            await bob.request("chat", "send", {"msg": f"m{n}"}, room="r1")
+        ann, told = await enter(gw)
+        saw = {"epoch": joined["epoch"], "seq": 1}
+        await ann.request("room", "join", saw, room="r1")
+        ann.drop_link()
+        again, back = await enter(gw, resume=told["resume"])
+        assert back["rooms"][0]["recovered"] is True
+        assert (await again.expect_push("chat.msg"))["seq"] == 2
+        assert (await again.expect_push("chat.msg"))["seq"] == 3
+
+
+async def test_a_ping_of_another_connection_proves_nothing(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway("chat") as gw, gw.connect("bob") as bob:
+        ann, told = await enter(gw)
+        await ann.join("r1")
+        await bob.join("r1")
+        for n in range(3):
+            await bob.request("chat", "send", {"msg": f"m{n}"}, room="r1")
+        # Its ping comes behind them all, and is never answered.
+        ann.answers_pings = False
+        await gw.advance(21)
+        ann.drop_link()
+        await enter(gw, resume=told["resume"])
+        (session,) = gw.gateway.sessions.of_user("default", "user:ann")
+        (membership,) = session.memberships.values()
+        # The next ping may go while not all has been sent again, and asks of no more.
+        assert (membership.probed, membership.proven) == (0, 0)
+
+
 async def test_what_is_gone_is_told(gateway: type[GatewayHarness]) -> None:
     config = config_with(gateway={"history": {"messages": 2}})
     async with gateway("chat", config=config) as gw, gw.connect("bob") as bob:

@@ -198,6 +198,10 @@ class RoomDesk:
                 about["reason"] = str(refused)
             elif missed.seq < room.channel.seq:
                 replays.append((room, pulls(room, missed, self._catalog)))
+            # No ping of the connection before is answered any more.
+            membership.starts_behind(
+                missed.seq if refused is None else room.channel.seq
+            )
             told.append(about)
         return told, replays
 
@@ -280,6 +284,7 @@ class RoomDesk:
             data["recovered"] = refused is None
             if refused is None:
                 replay = pulls(room, missed, self._catalog)
+                membership.starts_behind(missed.seq)
                 # What was live until now is no part of what follows the answer.
                 self._delivery.send_now(session)
             else:
