@@ -73,7 +73,7 @@ async def converse(
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="wsprism-faults-") as folder:
         gateway = Gateway(nursery, Path(folder))
-        await asyncio.to_thread(gateway.start)
+        gateway.start()
         ledger = Ledger()
         talkers = [
             Talker(
@@ -85,6 +85,7 @@ async def converse(
             for n in range(TALKERS)
         ]
         running = [asyncio.ensure_future(talker.run()) for talker in talkers]
+        supervising = asyncio.ensure_future(_supervise(gateway))
         try:
             await _until(lambda: all(talker.epoch for talker in talkers), talkers)
             await _go_wrong(gateway, talkers, chance, seconds, kills, counts)
@@ -95,6 +96,7 @@ async def converse(
         except AssertionError as error:
             raise AssertionError(f"{error}; {gateway.last_words()}") from None
         finally:
+            supervising.cancel()
             for talker in talkers:
                 talker.stop()
             await asyncio.gather(*running, return_exceptions=True)
@@ -130,8 +132,8 @@ async def _go_wrong(
         counts[what] += 1
         match what:
             case "kill":
-                await asyncio.to_thread(gateway.kill)
-                await asyncio.to_thread(gateway.start)
+                gateway.kill()
+                gateway.start()
             case "jump":
                 gateway.set_clock(chance.choice(JUMPS))
             case "fill disk":
@@ -140,6 +142,13 @@ async def _go_wrong(
                 gateway.free_disk()
             case _:
                 chance.choice(talkers).lose(Loss(what))
+
+
+async def _supervise(gateway: Gateway) -> None:
+    """Start the gateway again whenever it has ended by itself."""
+    while True:
+        await asyncio.sleep(0.1)
+        gateway.revive()
 
 
 def _is_quiet(talkers: list[Talker]) -> bool:

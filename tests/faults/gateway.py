@@ -75,8 +75,11 @@ class Gateway:
         self._limit(size)
 
     def free_disk(self) -> None:
-        """Let files grow again, and start it where it could not start for that."""
+        """Let files grow again."""
         self._limit(resource.RLIM_INFINITY)
+
+    def revive(self) -> None:
+        """Start it again where it ended by itself, as one does that finds no space."""
         if not self._nursery.is_running(self._pid):
             self._nursery.wait(self._pid)
             self.start()

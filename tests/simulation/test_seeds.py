@@ -30,7 +30,10 @@ def test_everything_holds_and_everything_happens(seeds: range) -> None:
     counts: Counter[str] = Counter()
     for seed in seeds:
         counts += outcome_of(seed).counts
-    for name in ("conflated", "dropped", "lost", "discarded", "pulled", "recovered"):
+    for name in (
+        *("conflated", "dropped", "lost", "discarded", "pulled", "recovered"),
+        *("resumed", "not resumed"),
+    ):
         assert counts[name] > 0, counts
     for code in (1000, 1006, 4001):
         assert counts[f"closed {code}"] > 0, counts
