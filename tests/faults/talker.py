@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from enum import StrEnum
 from itertools import count
@@ -156,7 +157,9 @@ class Talker:
             data = self._message(next(self._numbers), self._next_id())
             frame = Frame(Opcode.TEXT, data.encode()).serialize(mask=True)
             size = self._chance.randint(1, len(frame))
-            socket.transport.write(frame[:size])
+            # Where the gateway has closed, there is nobody to send it to.
+            with contextlib.suppress(RuntimeError):
+                socket.transport.write(frame[:size])
         socket.transport.abort()
 
     def stop(self) -> None:

@@ -149,7 +149,9 @@ class Client:
         self.resumed = 0
         self.refused = 0
         self._before: dict[str, Seat] = {}
-        self._was_leaving = False
+        # Rooms that it wanted to leave, and then not to go on in from a number.
+        self._given_up: set[str] = set()
+        self._had_given_up: set[str] = set()
         self._keeping = keeping
         self._encode = CODECS[codec].encode
         self._kind = FrameKind.TEXT if codec == "json" else FrameKind.BINARY
@@ -172,7 +174,7 @@ class Client:
         self.link = link
         self.goes_on = goes_on
         self.token = None
-        self._was_leaving = "room.leave" in self.asked.values()
+        self._had_given_up, self._given_up = self._given_up, set()
         self.closed = None
         self.prompt = link.rate is None
         for room, seat in self.seats.items():
@@ -215,7 +217,13 @@ class Client:
             epoch, seq = after
             self.fetching[self._number + 1] = (room, epoch, seq)
             data = {"epoch": epoch, "seq": seq}
+            self._given_up.discard(room)
         self.send("room", "join", data, room=room, ask=True)
+
+    def leave(self, room: str) -> None:
+        """Leave a room."""
+        self._given_up.add(room)
+        self.send("room", "leave", room=room, ask=True)
 
     def send_frame(
         self,
@@ -347,14 +355,15 @@ class Client:
         lost = [
             room
             for room in self._before.keys() - self.seats.keys()
-            if room.startswith("r") and not self._was_leaving
+            if room.startswith("r") and room not in self._had_given_up
         ]
         if lost:
             self._wrong(Invariant.RESUME, f"it is in {sorted(lost)} no more")
 
     def _go_on(self, told: dict[str, Any]) -> None:
         """Go on in a room, from the last number that it had of it."""
-        room, before = told["room"], self._before.get(told["room"])
+        room = told["room"]
+        before = None if room in self._had_given_up else self._before.get(room)
         seat = Seat(told, self._said((self.tenant, room, told["epoch"])))
         self.seats[room] = seat
         self._aliases[told["alias"]] = room
@@ -374,6 +383,7 @@ class Client:
         room = message.facts.room
         assert room is not None
         seat = self.seats.pop(room, None)
+        self._given_up.discard(room)
         if seat is None:
             self._wrong(Invariant.LEFT, f"{room} is left again")
         else:

@@ -16,7 +16,7 @@ from simulation.world import Failure, Outcome, Plan, simulate
 
 TESTS: Final = Path(__file__).parents[1]
 #: Those of every check, in batches; `poe simulate` has many more.
-BATCHES: Final = tuple(range(first, first + 6) for first in range(0, 24, 6))
+BATCHES: Final = tuple(range(first, first + 12) for first in range(0, 24, 12))
 #: How they are run again.
 SIZE: Final = ("--sessions", "24", "--steps", "200")
 

@@ -228,7 +228,7 @@ class Traffic:
     def leave(self, client: Client) -> Any:
         room = self._seat(client)
         if room is not None:
-            client.send("room", "leave", room=room, ask=True)
+            client.leave(room)
             if self._chance.random() < 0.3:
                 client.join(room)
         return room
@@ -280,7 +280,7 @@ class Traffic:
         room = self._seat(client)
         if room is not None:
             seat = client.seats[room]
-            client.send("room", "leave", room=room, ask=True)
+            client.leave(room)
             client.join(room, after=(seat.epoch, seat.seq))
             self.drop(client)
         return room

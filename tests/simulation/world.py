@@ -411,7 +411,7 @@ class World:
             for lane in DEFAULT_LANES
         }
         silence_ms = chance.choice((0, 1_500, 4_000))
-        self._window = chance.choice((0, 2, 5))
+        self._window = chance.choice((0, 2, 5, 5))
         self._network.silence = silence_ms / 1000
         self._keeping = Keeping(
             history=chance.choice((20, 100, 1_000)), recover=chance.choice((50, 1_000))

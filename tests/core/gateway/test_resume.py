@@ -219,6 +219,25 @@ async def test_what_a_join_was_to_fetch_comes_again(
         assert (await again.expect_push("chat.msg"))["seq"] == 3
 
 
+async def test_a_join_that_was_refused_what_it_missed_is_refused_again(
+    gateway: type[GatewayHarness],
+) -> None:
+    """Nothing says that the client has heard so."""
+    config = config_with(gateway={"history": {"messages": 2}})
+    async with gateway("chat", config=config) as gw, gw.connect("bob") as bob:
+        joined = (await bob.join("r1"))["data"]
+        for n in range(4):
+            await bob.request("chat", "send", {"msg": f"m{n}"}, room="r1")
+        for epoch in (joined["epoch"], "another"):
+            ann, told = await enter(gw)
+            saw = {"epoch": epoch, "seq": 1}
+            await ann.request("room", "join", saw, room="r1")
+            ann.drop_link()
+            _, back = await enter(gw, resume=told["resume"])
+            (about,) = back["rooms"]
+            assert (about["recovered"], about["reason"]) == (False, "too_old")
+
+
 async def test_a_ping_of_another_connection_proves_nothing(
     gateway: type[GatewayHarness],
 ) -> None:

@@ -127,6 +127,11 @@ class RoomDesk:
                 # What a plugin wanted done about the join has ended it.
                 raise ProtocolError(ErrorCode.NOT_ALLOWED, "you may not join this room")
             membership.asked = True
+            if missed is not None:
+                # Where it is refused what it wants, nobody knows that it has heard so.
+                channel = membership.room.channel
+                is_known = missed.epoch == channel.epoch and missed.seq <= channel.seq
+                membership.starts_behind(missed.seq if is_known else 0)
         session.active = membership
         self._tell_joined(membership, ref, missed)
 
