@@ -3,17 +3,19 @@
     python -m faults.conversation --seeds 200
 
 A gateway with its history in a file is killed now and then and started again on the
-same file, connections are cut at any byte, and sessions come back while their old
-connection still seems to live. When all is quiet, the ledger must be whole.
+same file, its disk is full for a while and its clock jumps. Connections are cut at any
+byte, sessions come back while their old connection still seems to live, two connections
+race for one session, and messages are sent twice. When all is quiet, the ledger must be
+whole, and the room's history must say the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,31 +23,24 @@ from random import Random
 from typing import Final
 
 import click
-import yaml
 
+from faults.gateway import Gateway
 from faults.ledger import Ledger
-from faults.talker import Talker
+from faults.nursery import Nursery
+from faults.talker import Loss, Talker
 from support.waiting import until
 
 __all__ = ("Outcome", "converse")
 
 TALKERS: Final = 6
 #: Until everybody has heard everything, in seconds.
-PATIENCE: Final = 30.0
-_CONFIG: Final = {
-    "version": 1,
-    "tenants": [
-        {
-            "id": "main",
-            "limits": {"max_frame_bytes": 65_536},
-            "policy": {
-                "rate_limit_rps": 0,
-                "ext_allowlist": ["*:*"],
-                "sessions": {"max_sessions_per_user": 0},
-            },
-        }
-    ],
-}
+PATIENCE: Final = 60.0
+#: Connections lost in a second, of all together.
+LOSSES: Final = 15
+#: For how long the disk is full, in seconds.
+FULL: Final = 0.3
+#: How far the clock jumps, in seconds.
+JUMPS: Final = (-7_200, -60, 60, 3_600, 7 * 86_400)
 
 
 @dataclass
@@ -55,67 +50,30 @@ class Outcome:
     Args:
         violations: What does not hold.
         acknowledged: Messages that were acknowledged.
-        connections: How often somebody connected.
-        resumed: How often a session came back.
-        kills: How often the gateway was killed.
+        counts: What happened, and how often.
     """
 
     violations: list[str]
     acknowledged: int
-    connections: int
-    resumed: int
-    kills: int
+    counts: Counter[str]
 
 
-class _Gateway:
-    """A gateway on one port and one file, however often it dies.
-
-    Args:
-        folder: Where its configuration, log and history are.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
-        history = {"file": str(folder / "history.db")}
-        gateway = {"listen": f"127.0.0.1:{self.port}", "history": history}
-        self._config = folder / "wsprism.yaml"
-        self._config.write_text(yaml.safe_dump({**_CONFIG, "gateway": gateway}))
-        self._log = folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        main = "import sys; from wsprism_core.launcher import main; sys.exit(main())"
-        line = [sys.executable, "-c", main, "run", "--dev", "--plugins", "chat"]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*line, "--config", str(self._config)], stdout=log, stderr=log
-            )
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def stop(self) -> int:
-        assert self._process is not None
-        self._process.terminate()
-        return self._process.wait(20)
-
-
-async def converse(seed: int, *, seconds: float = 2.0, kills: int = 2) -> Outcome:
+async def converse(
+    nursery: Nursery, seed: int, *, seconds: float = 2.0, kills: int = 2
+) -> Outcome:
     """Have a conversation, and see whether it is whole.
 
     Args:
+        nursery: What starts the gateway.
         seed: Of all that is left to chance.
         seconds: How long everything goes wrong.
         kills: How often the gateway is killed in that time.
     """
     chance = Random(seed)
+    counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="wsprism-faults-") as folder:
-        gateway = _Gateway(Path(folder))
-        await asyncio.to_thread(gateway.start)
+        gateway = Gateway(nursery, Path(folder))
+        gateway.start()
         ledger = Ledger()
         talkers = [
             Talker(
@@ -127,44 +85,70 @@ async def converse(seed: int, *, seconds: float = 2.0, kills: int = 2) -> Outcom
             for n in range(TALKERS)
         ]
         running = [asyncio.ensure_future(talker.run()) for talker in talkers]
+        supervising = asyncio.ensure_future(_supervise(gateway))
         try:
             await _until(lambda: all(talker.epoch for talker in talkers), talkers)
-            await _go_wrong(gateway, talkers, chance, seconds, kills)
+            await _go_wrong(gateway, talkers, chance, seconds, kills, counts)
             for talker in talkers:
                 talker.is_talking = False
             await _until(lambda: _is_quiet(talkers), talkers)
+            history = await talkers[0].read_history()
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {gateway.last_words()}") from None
         finally:
+            supervising.cancel()
             for talker in talkers:
                 talker.stop()
             await asyncio.gather(*running, return_exceptions=True)
             code = await asyncio.to_thread(gateway.stop)
-        violations = ledger.violations()
+        violations = ledger.violations() + ledger.check_history(history)
         if code:
             violations.append(f"the gateway ended with {code}")
-        return Outcome(
-            violations,
-            len(ledger.acknowledged),
-            sum(talker.connections for talker in talkers),
-            sum(talker.resumed for talker in talkers),
-            kills,
-        )
+        for what in ("connections", "resumed", "races"):
+            counts[what] = sum(getattr(talker, what) for talker in talkers)
+        counts["refused"] = ledger.refusals.total()
+        return Outcome(violations, len(ledger.acknowledged), counts)
 
 
 async def _go_wrong(
-    gateway: _Gateway, talkers: list[Talker], chance: Random, seconds: float, kills: int
+    gateway: Gateway,
+    talkers: list[Talker],
+    chance: Random,
+    seconds: float,
+    kills: int,
+    counts: Counter[str],
 ) -> None:
-    """Cut connections and kill the gateway at times that chance gives."""
-    events = [(chance.uniform(0, seconds), "kill") for _ in range(kills)]
-    events += [(chance.uniform(0, seconds), "cut") for _ in range(round(seconds * 15))]
+    """Do at times that chance gives what may befall a gateway and its clients."""
+    full = chance.uniform(0, max(0.0, seconds - FULL))
+    events = [(full, "fill disk"), (full + FULL, "free disk")]
+    events += [(chance.uniform(0, seconds), "kill") for _ in range(kills)]
+    events += [(chance.uniform(0, seconds), "jump") for _ in range(kills)]
+    for _ in range(round(seconds * LOSSES)):
+        events.append((chance.uniform(0, seconds), chance.choice(list(Loss))))
     now = 0.0
     for when, what in sorted(events):
         await asyncio.sleep(when - now)
         now = when
-        if what == "cut":
-            chance.choice(talkers).drop()
-        else:
-            await asyncio.to_thread(gateway.kill)
-            await asyncio.to_thread(gateway.start)
+        counts[what] += 1
+        match what:
+            case "kill":
+                gateway.kill()
+                gateway.start()
+            case "jump":
+                gateway.set_clock(chance.choice(JUMPS))
+            case "fill disk":
+                gateway.fill_disk()
+            case "free disk":
+                gateway.free_disk()
+            case _:
+                chance.choice(talkers).lose(Loss(what))
+
+
+async def _supervise(gateway: Gateway) -> None:
+    """Start the gateway again whenever it has ended by itself."""
+    while True:
+        await asyncio.sleep(0.1)
+        gateway.revive()
 
 
 def _is_quiet(talkers: list[Talker]) -> bool:
@@ -186,15 +170,31 @@ async def _until(condition: Callable[[], bool], talkers: list[Talker]) -> None:
 def main(seed: int | None, seeds: int, first: int) -> None:
     """Have conversations over a bad line, and see that each is whole."""
     failed = 0
-    for one in [seed] if seed is not None else range(first, first + seeds):
-        outcome = asyncio.run(converse(one))
-        click.echo(
-            f"seed {one}: {outcome.acknowledged} acknowledged, {outcome.connections}"
-            f" connections, {outcome.resumed} resumed, {outcome.kills} kills"
-        )
-        for violation in outcome.violations[:10]:
-            click.echo(f"  {violation}")
-        failed += bool(outcome.violations)
+    total: Counter[str] = Counter()
+    with Nursery() as nursery:
+        for one in [seed] if seed is not None else range(first, first + seeds):
+            began = time.monotonic()
+            violations = ["it broke off"]
+            try:
+                outcome = asyncio.run(converse(nursery, one))
+            except (AssertionError, OSError) as error:
+                violations = [str(error)]
+                click.echo(f"seed {one}: broke off")
+            else:
+                violations = outcome.violations
+                total += outcome.counts
+                total["acknowledged"] += outcome.acknowledged
+                took = time.monotonic() - began
+                told = ", ".join(f"{n} {what}" for what, n in outcome.counts.items())
+                click.echo(
+                    f"seed {one}: {outcome.acknowledged} acknowledged, {told},"
+                    f" {took:.1f} s"
+                )
+            for violation in violations[:10]:
+                click.echo(f"  {violation}")
+            failed += bool(violations)
+            sys.stdout.flush()
+    click.echo(", ".join(f"{n:,} {what}" for what, n in total.items()))
     click.echo(f"{failed} failed")
     sys.exit(bool(failed))
 

@@ -8,6 +8,7 @@ order; a hole is legal only where the subscriber was told of it.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 __all__ = ("Ledger", "Subscriber")
@@ -35,13 +36,17 @@ class Ledger:
         sent: The ids of all messages.
         acknowledged: Epoch and number that each was acknowledged with.
         refused: The ids of messages that were refused for good.
+        refusals: How often a message was refused that was said again then, by code.
         subscribers: Who heard what.
+        faults: What somebody saw that may not be.
     """
 
     sent: set[str] = field(default_factory=set)
     acknowledged: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    refusals: Counter[str] = field(default_factory=Counter)
     subscribers: list[Subscriber] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
     def acknowledge(self, id: str, epoch: str, seq: int) -> None:
         """Note an acknowledgement; a retry may have it again."""
@@ -49,7 +54,7 @@ class Ledger:
 
     def violations(self) -> list[str]:
         """Return what does not hold."""
-        found = [
+        found = self.faults + [
             f"{id} was acknowledged as {sorted(numbers)}"
             for id, numbers in self.acknowledged.items()
             if len(numbers) != 1
@@ -62,6 +67,27 @@ class Ledger:
                 other = places.setdefault((epoch, seq), id)
                 if other != id:
                     found.append(f"{epoch}/{seq} is {other} and {id}")
+        return found
+
+    def check_history(self, history: list[tuple[int, str]]) -> list[str]:
+        """Return what the room's history has otherwise than those who listened.
+
+        Args:
+            history: Number and id of each message, oldest first.
+        """
+        found = []
+        numbers = [seq for seq, _ in history]
+        if numbers != list(range(1, len(history) + 1)):
+            found.append(f"history has the numbers {numbers}")
+        ids = Counter(id for _, id in history)
+        found += [f"history has {id} {n} times" for id, n in ids.items() if n > 1]
+        kept = {id: seq for seq, id in history}
+        for id, places in self.acknowledged.items():
+            found += [
+                f"history has {id} at {kept.get(id)}, it was acknowledged as {seq}"
+                for _, seq in places
+                if kept.get(id) != seq
+            ]
         return found
 
     def _check_order(self, subscriber: Subscriber) -> list[str]:

@@ -16,6 +16,8 @@ from wsprism_core.protocol.layout import CloseCode, FrameKind
 
 __all__ = ("Client", "Keeping", "Seat")
 
+#: The last number of one who has none: all are smaller.
+UNKNOWN: Final = 1 << 62
 #: Pushes and broadcasts that concern a room, and so come to its members alone.
 _OF_ROOMS: Final = ("chat.msg", "room.presence")
 #: Of these the newest counts, and may stand in an elder's place.
@@ -44,15 +46,49 @@ class Seat:
         epoch: Whose numbers these are.
         seq: The last number that it has, in a message or in a range.
         said: What stands under each number, the same for all members.
+        owed: The number up to which it gets what it missed; 0 where it missed nothing.
+        again: The last number that came again after it had come back; None where none
+            may, and -1 where none has yet.
     """
 
-    __slots__ = ("alias", "epoch", "said", "seq")
+    __slots__ = ("again", "alias", "epoch", "owed", "said", "seq")
 
     def __init__(self, data: dict[str, Any], said: MutableMapping[int, int]) -> None:
         self.alias: int = data["alias"]
         self.epoch: str = data["epoch"]
         self.seq: int = data["seq"]
         self.said = said
+        self.owed = 0
+        self.again: int | None = None
+
+    def goes_on(self, seq: int | None) -> None:
+        """Note that what was missed follows.
+
+        Nobody can know what arrived before the connection dropped: it may come again.
+
+        Args:
+            seq: The last number that it had; None where it does not know of any.
+        """
+        self.owed, self.again = self.seq, -1
+        self.seq = UNKNOWN if seq is None else seq
+
+    def take(self, first: int, last: int) -> Invariant | None:
+        """Take a number, or a range of them; return what does not hold."""
+        again, self.again = self.again, None
+        if again is None:
+            right = first == self.seq + 1
+        elif again < 0:
+            # With no number of its own it takes whatever is first.
+            right = first <= self.seq + 1
+        else:
+            right = first == again + 1
+        if again is not None and last < self.seq:
+            self.again = last
+        if last > self.seq or self.seq == UNKNOWN:
+            self.seq = last
+        if right:
+            return None
+        return Invariant.NUMBERS if again is None else Invariant.RESUME
 
 
 class Client:
@@ -78,6 +114,11 @@ class Client:
             epoch.
         fetching: Rooms that it has asked to go on in, with an epoch and a number, by
             the `seq` of the question.
+        token: What it may come back with, once it was told.
+        goes_on: Whether it is to go on in its session when it comes back; None where
+            that may be either.
+        resumed: How often it did.
+        refused: How often it wanted to and was not to.
     """
 
     def __init__(
@@ -103,6 +144,14 @@ class Client:
         self.seen: dict[str, tuple[str, int]] = {}
         self.fetching: dict[int, tuple[str, str, int]] = {}
         self.recovered = 0
+        self.token: str | None = None
+        self.goes_on: bool | None = None
+        self.resumed = 0
+        self.refused = 0
+        self._before: dict[str, Seat] = {}
+        # Rooms that it wanted to leave, and then not to go on in from a number.
+        self._given_up: set[str] = set()
+        self._had_given_up: set[str] = set()
         self._keeping = keeping
         self._encode = CODECS[codec].encode
         self._kind = FrameKind.TEXT if codec == "json" else FrameKind.BINARY
@@ -114,15 +163,24 @@ class Client:
 
     # -------------------------------------------------------------------- sending
 
-    def connected(self, link: SimulatedLink) -> None:
-        """Begin with a new link."""
+    def connected(self, link: SimulatedLink, *, goes_on: bool | None) -> None:
+        """Begin with a new link.
+
+        Args:
+            link: The link.
+            goes_on: Whether its session must go on with the token that it shows; None
+                where that may be either.
+        """
         self.link = link
+        self.goes_on = goes_on
+        self.token = None
+        self._had_given_up, self._given_up = self._given_up, set()
         self.closed = None
         self.prompt = link.rate is None
         for room, seat in self.seats.items():
             self.seen[room] = (seat.epoch, seat.seq)
         self.fetching = {}
-        self.seats = {}
+        self._before, self.seats = self.seats, {}
         self.asked = {}
         self._marks = {}
         self._aliases = {}
@@ -159,7 +217,13 @@ class Client:
             epoch, seq = after
             self.fetching[self._number + 1] = (room, epoch, seq)
             data = {"epoch": epoch, "seq": seq}
+            self._given_up.discard(room)
         self.send("room", "join", data, room=room, ask=True)
+
+    def leave(self, room: str) -> None:
+        """Leave a room."""
+        self._given_up.add(room)
+        self.send("room", "leave", room=room, ask=True)
 
     def send_frame(
         self,
@@ -222,11 +286,9 @@ class Client:
 
     def _number_read(self, seat: Seat, facts: Facts) -> None:
         assert facts.seq is not None
-        if facts.seq != seat.seq + 1:
-            self._wrong(
-                Invariant.NUMBERS, f"{facts.room}: {facts.seq} comes after {seat.seq}"
-            )
-        seat.seq = facts.seq
+        before = seat.seq
+        if (broken := seat.take(facts.seq, facts.seq)) is not None:
+            self._wrong(broken, f"{facts.room}: {facts.seq} comes after {before}")
         if seat.said.setdefault(facts.seq, facts.stamp) != facts.stamp:
             self._wrong(
                 Invariant.ORDER, f"{facts.room}: {facts.seq} is another one to others"
@@ -252,6 +314,7 @@ class Client:
             self._check_recovered(data, epoch, seq)
             if data["recovered"]:
                 self.seats[room].seq = seq
+                self.seats[room].again = None
                 self.recovered += data["seq"] > seq
                 # Old messages come again, and so do their stamps.
                 self._marks.pop(("chat", room), None)
@@ -269,16 +332,58 @@ class Client:
             case "too_old":
                 right = same and missed > kept
             case "too_many":
-                right = same and missed > most
+                # What it was given when it came back counts with what it asks for.
+                right = same and (missed > most or self.resumed > 0)
             case _:
                 right = False
         if not right:
             self._wrong(Invariant.RECOVERY, f"{missed} missed, {epoch}: {data}")
 
+    def _authed(self, message: Posted) -> None:
+        data = message.facts.data
+        self.token = data.get("resume")
+        goes_on, self.goes_on = self.goes_on, None
+        resumed = data.get("resumed")
+        if goes_on is not None and goes_on is not bool(resumed):
+            self._wrong(Invariant.RESUME, f"it goes on: {goes_on}, and is told {data}")
+        self.refused += resumed is False
+        if not resumed:
+            return
+        self.resumed += 1
+        for told in data["rooms"]:
+            self._go_on(told)
+        lost = [
+            room
+            for room in self._before.keys() - self.seats.keys()
+            if room.startswith("r") and room not in self._had_given_up
+        ]
+        if lost:
+            self._wrong(Invariant.RESUME, f"it is in {sorted(lost)} no more")
+
+    def _go_on(self, told: dict[str, Any]) -> None:
+        """Go on in a room, from the last number that it had of it."""
+        room = told["room"]
+        before = None if room in self._had_given_up else self._before.get(room)
+        seat = Seat(told, self._said((self.tenant, room, told["epoch"])))
+        self.seats[room] = seat
+        self._aliases[told["alias"]] = room
+        if told["recovered"]:
+            seat.goes_on(None if before is None else before.seq)
+        elif told["reason"] not in ("too_old", "too_many"):
+            self._wrong(Invariant.RESUME, f"{told}")
+
+    def check_whole(self) -> None:
+        """Check that it has got all that it was owed, once everything is read."""
+        for room, seat in self.seats.items():
+            if seat.seq < seat.owed:
+                told = f"{room}: it has {seat.seq} and was to get {seat.owed}"
+                self._wrong(Invariant.RESUME, told)
+
     def _left(self, message: Posted) -> None:
         room = message.facts.room
         assert room is not None
         seat = self.seats.pop(room, None)
+        self._given_up.discard(room)
         if seat is None:
             self._wrong(Invariant.LEFT, f"{room} is left again")
         else:
@@ -293,9 +398,9 @@ class Client:
         if seat is None:
             self._wrong(Invariant.LEFT, f"{data} came to no member")
             return
-        if data["from_seq"] != seat.seq + 1:
-            self._wrong(Invariant.NUMBERS, f"{data} comes after {seat.seq}")
-        seat.seq = data["to_seq"]
+        before = seat.seq
+        if (broken := seat.take(data["from_seq"], data["to_seq"])) is not None:
+            self._wrong(broken, f"{data} comes after {before}")
 
     def _acknowledged(self, message: Posted) -> None:
         data = message.facts.data
@@ -321,6 +426,7 @@ class Client:
 
 
 _HANDLERS: Final[dict[str, Callable[[Client, Posted], None]]] = {
+    "sys.authed": Client._authed,
     "sys.joined": Client._joined,
     "sys.left": Client._left,
     "sys.lost": Client._lost,

@@ -30,6 +30,7 @@ class Invariant(StrEnum):
     VOLATILE = "volatile"
     PULLED = "pulled"
     RECOVERY = "recovery"
+    RESUME = "resume"
     ENCODE_ONCE = "encode-once"
     TENANTS = "tenants"
     LEFT = "left"
@@ -68,6 +69,9 @@ EXPLAINED: Final = {
     "before, in the place of its marker; no marker is forgotten.",
     Invariant.RECOVERY: "Who joins again is told rightly whether all that he missed "
     "can be had.",
+    Invariant.RESUME: "Who comes back within the window goes on in its session and "
+    "its rooms, and gets everything behind the last number that it has; who comes "
+    "later, or had said goodbye, begins anew and is told so.",
     Invariant.ENCODE_ONCE: "A broadcast is encoded once for each wire.",
     Invariant.TENANTS: "Nobody gets anything of another tenant.",
     Invariant.LEFT: "Nothing of a room comes after `sys.left`, nor before "

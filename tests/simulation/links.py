@@ -11,7 +11,7 @@ from wsprism_core.protocol.framing import encode_frame
 from wsprism_core.protocol.layout import CloseCode, FrameKind
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.transports.memory import MemoryLink, MemoryTransport
-from wsprism_core.transports.port import ConnectRequest
+from wsprism_core.transports.port import NO_CLOSE_FRAME, ConnectRequest
 
 __all__ = ("Network", "SimulatedLink")
 
@@ -45,6 +45,9 @@ class SimulatedLink(MemoryLink):
         self.rate = rate
         #: Whether the far end reads and sends at all.
         self.alive = True
+        #: When the gateway knew of its end, and the code that it ended with.
+        self.ended_at = 0.0
+        self.end_code = 0
         self.pipe.capacity = buffer
         self._network = network
         self._under_way: deque[tuple[int, Posted]] = deque()
@@ -85,6 +88,7 @@ class SimulatedLink(MemoryLink):
             before = len(self.pipe.waiting)
             slow = code == CloseCode.SLOW_CONSUMER
             self.ledger.ended(slow=slow, late=slow and self._may_be_late())
+            self.ended_at, self.end_code = self._network.now(), code
             super().close(code, reason)
             frame = bytes(self.pipe.waiting[before:])
             self._written += len(frame)
@@ -95,6 +99,7 @@ class SimulatedLink(MemoryLink):
         """Note the end of a link that nobody closed."""
         if self.over is None:
             self.ledger.ended()
+            self.ended_at, self.end_code = self._network.now(), NO_CLOSE_FRAME
         super().lost(reason)
 
     def touch(self) -> None:
@@ -192,10 +197,12 @@ class Network:
         self.touched: dict[SimulatedLink, None] = {}
         self.bytes_out = 0
 
-    def connect(self, link: SimulatedLink, tenant: str, ticket: str | None) -> None:
+    def connect(
+        self, link: SimulatedLink, tenant: str, ticket: str | None, resume: str | None
+    ) -> None:
         """Connect a link to the gateway."""
         self.transport.links[link] = None
-        link.ask(ConnectRequest("memory", "127.0.0.1", tenant, ticket))
+        link.ask(ConnectRequest("memory", "127.0.0.1", tenant, ticket, resume))
 
     def noted(self, link: SimulatedLink, data: bytes) -> None:
         """Record what is written to a link."""

@@ -17,13 +17,15 @@ from simulation.invariants import Invariant
 from simulation.tap import TappedEngine
 from wsprism_chat.service import ChatService
 from wsprism_core.gateway.recovery import _Replay
+from wsprism_core.gateway.resume import NotResumed, Resumes
+from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.realtime.audience import Audience, Tail
 from wsprism_core.realtime.backlog import Backlog, Lost, Pull
 from wsprism_core.realtime.deadline import WriteDeadline
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.lanes import Delivery
 from wsprism_core.realtime.outbox import Outbox, OutboxState
-from wsprism_core.realtime.rooms import Room, RoomRegistry
+from wsprism_core.realtime.rooms import Membership, Room, RoomRegistry
 from wsprism_core.realtime.session import Session, SessionRegistry
 from wsprism_core.realtime.wire import Form, Outgoing, Wire
 
@@ -500,6 +502,36 @@ def promise_what_is_gone() -> Any:
     return patch("wsprism_core.gateway.rooms.judge", lambda *_: None)
 
 
+def forget_what_was_missed() -> Any:
+    """Who comes back is taken to have had everything."""
+    attach = RoomDesk.attach
+    due = _now_and_then(3)
+
+    def mutated(self: RoomDesk, session: Session) -> Any:
+        if due():
+            for membership in session.memberships.values():
+                membership.proven = membership.room.channel.seq
+        return attach(self, session)
+
+    return patch.object(RoomDesk, "attach", mutated)
+
+
+def take_for_arrived_what_was_asked_for() -> Any:
+    """Who joins to go on is taken to have had everything already."""
+    return patch.object(Membership, "starts_behind", lambda *_: None)
+
+
+def turn_away_who_returns() -> Any:
+    """Who comes back in time is told that it is too late."""
+    find = Resumes.find
+    due = _now_and_then(5)
+
+    def mutated(self: Resumes, token: str, tenant: str, user: str) -> Any:
+        return NotResumed.EXPIRED if due() else find(self, token, tenant, user)
+
+    return patch.object(Resumes, "find", mutated)
+
+
 def forget_a_marker() -> Any:
     """A marker is not served."""
     pull = Outbox.pull
@@ -653,6 +685,9 @@ def _mutations() -> Iterator[tuple[str, Mutation]]:
         (replay_a_part, Invariant.NUMBERS),
         (let_live_messages_go_first, Invariant.NUMBERS),
         (promise_what_is_gone, Invariant.RECOVERY),
+        (forget_what_was_missed, Invariant.RESUME),
+        (take_for_arrived_what_was_asked_for, Invariant.RESUME),
+        (turn_away_who_returns, Invariant.RESUME),
         (forget_a_marker, Invariant.PULLED),
         (drop_what_was_pulled, Invariant.PULLED),
         (answer_twice, Invariant.ANSWERS),

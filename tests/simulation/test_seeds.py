@@ -16,7 +16,7 @@ from simulation.world import Failure, Outcome, Plan, simulate
 
 TESTS: Final = Path(__file__).parents[1]
 #: Those of every check, in batches; `poe simulate` has many more.
-BATCHES: Final = tuple(range(first, first + 6) for first in range(0, 24, 6))
+BATCHES: Final = tuple(range(first, first + 12) for first in range(0, 24, 12))
 #: How they are run again.
 SIZE: Final = ("--sessions", "24", "--steps", "200")
 
@@ -30,7 +30,10 @@ def test_everything_holds_and_everything_happens(seeds: range) -> None:
     counts: Counter[str] = Counter()
     for seed in seeds:
         counts += outcome_of(seed).counts
-    for name in ("conflated", "dropped", "lost", "discarded", "pulled", "recovered"):
+    for name in (
+        *("conflated", "dropped", "lost", "discarded", "pulled", "recovered"),
+        *("resumed", "not resumed"),
+    ):
         assert counts[name] > 0, counts
     for code in (1000, 1006, 4001):
         assert counts[f"closed {code}"] > 0, counts

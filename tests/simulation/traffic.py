@@ -33,7 +33,7 @@ class Traffic:
         clients: Who can do something.
         rooms: The names of the rooms; tenants use the same ones.
         stamp: Returns the next stamp.
-        connect: Connects a client.
+        connect: Connects a client, one that wants to go on in its session or not.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Traffic:
         clients: list[Client],
         rooms: list[str],
         stamp: Callable[[], int],
-        connect: Callable[[Client, int | None, float | None], None],
+        connect: Callable[[Client, int | None, float | None, bool], None],
     ) -> None:
         self._chance = chance
         self._clients = clients
@@ -78,6 +78,8 @@ class Traffic:
             self.hang: 0.5,
             self.say_goodbye: 1,
             self.drop: 1,
+            self.change_line: 1,
+            self.rejoin_and_drop: 1,
         }
         swarm = (0.0, 0.5, 1.0, 1.0, 1.0, 3.0)
         self._acts = list(acts)
@@ -88,10 +90,12 @@ class Traffic:
         """Let somebody do something; return who, what and how much."""
         client = self._chance.choice(self._clients)
         if not client.is_open:
+            # Not all want to go on where they were.
+            resume = self._chance.random() < 0.8
             buffer, rate = self.line()
-            self._connect(client, buffer, rate)
+            self._connect(client, buffer, rate, resume)
             self.join(client)
-            return client.name, "connect", (buffer, rate)
+            return client.name, "connect", (buffer, rate, resume)
         (act,) = self._chance.choices(self._acts, self._weights)
         return client.name, act.__name__, act(client)
 
@@ -224,7 +228,7 @@ class Traffic:
     def leave(self, client: Client) -> Any:
         room = self._seat(client)
         if room is not None:
-            client.send("room", "leave", room=room, ask=True)
+            client.leave(room)
             if self._chance.random() < 0.3:
                 client.join(room)
         return room
@@ -270,6 +274,26 @@ class Traffic:
     def drop(self, client: Client) -> None:
         assert client.link is not None
         client.link.drop()
+
+    def rejoin_and_drop(self, client: Client) -> Any:
+        """Lose the link right behind a join that goes on where it was."""
+        room = self._seat(client)
+        if room is not None:
+            seat = client.seats[room]
+            client.leave(room)
+            client.join(room, after=(seat.epoch, seat.seq))
+            self.drop(client)
+        return room
+
+    def change_line(self, client: Client) -> Any:
+        """Come back on another link while the one before still seems to live."""
+        if client.token is None:
+            return None
+        assert client.link is not None
+        client.link.alive = False
+        line = self.line()
+        self._connect(client, *line, True)
+        return line
 
     # ---------------------------------------------------------------------- parts
 

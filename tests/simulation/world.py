@@ -24,12 +24,14 @@ from simulation.traffic import Traffic
 from wsprism_chat.plugin import ChatPlugin
 from wsprism_core.gateway import Gateway
 from wsprism_core.plugins import PluginSet
+from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.lanes import DEFAULT_LANES
 from wsprism_core.realtime.outbox import OutboxState
 from wsprism_core.realtime.session import Session
 from wsprism_core.testing import VirtualClock, config_with
 from wsprism_core.transports.framed import TCP_WIRES
 from wsprism_core.transports.memory import MemoryTransport
+from wsprism_core.transports.port import NO_CLOSE_FRAME
 from wsprism_game.gameplay.plugin import GamePlugin
 from wsprism_game.party.plugin import PartyPlugin
 from wsprism_market.plugin import MarketPlugin
@@ -41,6 +43,15 @@ TENANTS: Final = ("acme", "zeta")
 TRACED: Final = 400
 #: Virtual seconds between two looks at what slow clients have read.
 TICK: Final = 0.01
+#: Ends behind which there is something to come back to.
+DROPPED: Final = (
+    NO_CLOSE_FRAME,
+    CloseCode.SLOW_CONSUMER,
+    CloseCode.IDLE_TIMEOUT,
+    CloseCode.NO_PONG,
+)
+#: Seconds by which the end of the window is not sure.
+SLACK: Final = 1.0
 #: After it nobody who has gone is waited for any more, in virtual seconds.
 AFTERMATH: Final = 10.0
 
@@ -197,7 +208,7 @@ class World:
         self._clock.settle()
         timers = self._clock.timers
         for client in self._clients:
-            self._connect(client, *self._traffic.line())
+            self._connect(client, *self._traffic.line(), False)
             self._traffic.join(client)
         self._turn()
         for step in range(1, self.plan.steps + 1):
@@ -276,6 +287,9 @@ class World:
                         Invariant.ANSWERS,
                         f"{client.name}: no answer to {client.asked}",
                     )
+        for client in self._clients:
+            if client.is_open:
+                client.check_whole()
         self._check_counters()
         self._check()
 
@@ -397,6 +411,7 @@ class World:
             for lane in DEFAULT_LANES
         }
         silence_ms = chance.choice((0, 1_500, 4_000))
+        self._window = chance.choice((0, 2, 5, 5))
         self._network.silence = silence_ms / 1000
         self._keeping = Keeping(
             history=chance.choice((20, 100, 1_000)), recover=chance.choice((50, 1_000))
@@ -409,8 +424,7 @@ class World:
                 "pong_timeout_ms": 3_000,
                 "idle_timeout_ms": 10_000,
                 "history": {"messages": self._keeping.history},
-                # Clients of the simulation come back as somebody new.
-                "resume_window_ms": 0,
+                "resume_window_ms": self._window * 1_000,
                 "max_recover_messages": self._keeping.recover,
             },
             plugins={
@@ -459,7 +473,9 @@ class World:
             self.violated,
         )
 
-    def _connect(self, client: Client, buffer: int | None, rate: float | None) -> None:
+    def _connect(
+        self, client: Client, buffer: int | None, rate: float | None, resume: bool
+    ) -> None:
         ledger = Ledger(
             client.name,
             client.tenant,
@@ -471,16 +487,32 @@ class World:
         link = SimulatedLink(self._network, ledger, buffer=buffer, rate=rate)
         self._links[link] = client
         ticket = f"dev:{client.user}"
-        client.connected(link)
+        token = client.token if resume else None
+        goes_on = False if token is None else self._goes_on(client)
+        client.connected(link, goes_on=goes_on)
         if client.codec == "json":
-            self._network.connect(link, client.tenant, ticket)
+            self._network.connect(link, client.tenant, ticket, token)
         else:
-            self._network.connect(link, client.tenant, None)
-            client.send(
-                "sys", "auth", {"ticket": ticket, "codec": client.codec}, ask=True
-            )
+            self._network.connect(link, client.tenant, None, None)
+            auth = {"ticket": ticket, "codec": client.codec}
+            if token is not None:
+                auth["resume"] = token
+            client.send("sys", "auth", auth, ask=True)
         if ledger.session is not None:
             self._sessions.append(weakref.ref(ledger.session))
+
+    def _goes_on(self, client: Client) -> bool | None:
+        """Whether a client's session must go on now; None where that may be either."""
+        link = client.link
+        assert link is not None
+        if link.over is None:
+            return True
+        if link.end_code not in DROPPED:
+            return False
+        gone = self._clock.now() - link.ended_at
+        if abs(gone - self._window) < SLACK:
+            return None
+        return gone < self._window
 
     def _outcome(self) -> Outcome:
         counts: Counter[str] = Counter()
@@ -491,6 +523,8 @@ class World:
                 counts[name] += getattr(tally, name)
                 counts[f"{lane.name} {name}"] += getattr(tally, name)
         counts["recovered"] = sum(client.recovered for client in self._clients)
+        counts["resumed"] = sum(client.resumed for client in self._clients)
+        counts["not resumed"] = sum(client.refused for client in self._clients)
         counts["bytes"] = self._network.bytes_out
         counts["virtual ms"] = round(self._clock.now() * 1000)
         for code, many in self._gateway.metrics.closes.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wsprism_cli.bench.gateway import LaneCounts
 from wsprism_cli.bench.histogram import Histogram
-from wsprism_cli.bench.results import Measured, PhaseResult, Result
+from wsprism_cli.bench.results import Measured, PhaseResult, Result, Returns
 from wsprism_cli.bench.scenarios import SCENARIOS, Wishes
 
 
@@ -42,5 +42,7 @@ def a_result(scenario: str) -> Result:
         if phase.recorded
     ]
     result = Result(scenario, plan.clients, 1, True, (0,), (1,), phases=phases)
+    if scenario == "resume":
+        result.returns = Returns(dropped=2, back=of(1, 2), whole=of(3, 4), again=5)
     result.connects.count, result.connects.seconds = plan.clients, 0.5
     return result

@@ -96,6 +96,14 @@ class Account(Strict):
     repeated: int
 
 
+class Comeback(Strict):
+    dropped: int
+    back: Delay
+    whole: Delay
+    again: int
+    refused: dict[str, int]
+
+
 class Document(Strict):
     format: int
     wsprism: str
@@ -116,6 +124,7 @@ class Document(Strict):
     closed: dict[str, int]
     errors: dict[str, int]
     reconnects: int
+    returns: Comeback | None
     sessions_left: int | None
 
 
@@ -132,6 +141,8 @@ TINY: dict[str, Wishes] = {
     # More than the readers take and their lanes hold.
     "slow": Wishes(duration=0.6, clients=2, rate=3_000, size=100),
     "storm": Wishes(duration=0.2, clients=60),
+    "resume": Wishes(duration=1.5, clients=60, rate=40),
+    "history": Wishes(duration=0.8, clients=12),
     "soak": Wishes(duration=1.0, clients=8),
 }
 
@@ -223,6 +234,28 @@ def test_slow_readers_are_told_of_what_they_miss(results: dict[str, Result]) -> 
 def test_a_storm_counts_its_connections(results: dict[str, Result]) -> None:
     connects = results["storm"].connects
     assert connects.count == connects.connect.count == connects.join.count == 60
+
+
+def test_all_whose_connections_dropped_come_back_whole(
+    results: dict[str, Result],
+) -> None:
+    result = results["resume"]
+    assert result.returns is not None
+    assert result.returns.dropped == 60
+    assert result.returns.back.count == result.returns.whole.count == 60
+    assert len(result.accounts) == 60
+    # One room: each has had every message of it, before and after.
+    assert len({account.received for account in result.accounts}) == 1
+    for account in result.accounts:
+        assert (account.lost, account.missing, account.repeated) == (0, 0, 0)
+
+
+def test_pages_come_beside_what_is_live(results: dict[str, Result]) -> None:
+    paging = results["history"].phase("paging")
+    assert paging.of("pages").received > 3
+    chat = paging.of("chat")
+    # What was under way at the beginning and at the end.
+    assert abs(chat.received - 12 * chat.sent) <= 12 * 20
 
 
 def test_passers_by_come_back(results: dict[str, Result]) -> None:

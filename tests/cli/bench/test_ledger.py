@@ -32,6 +32,22 @@ def test_every_number_is_accounted_for(head: int, fates: list[tuple[int, str]]) 
     assert ledger.repeated == told["twice"]
 
 
+def test_what_came_may_come_again_once_the_session_goes_on() -> None:
+    ledger = Ledger(10)
+    ledger.message(11)
+    ledger.message(12)
+    ledger.came_back()
+    for seq in (11, 12, 13):
+        ledger.message(seq)
+    assert (ledger.again, ledger.repeated, ledger.missing) == (2, 0, 0)
+    # What is new has come: nothing is old any more.
+    ledger.message(13)
+    assert (ledger.again, ledger.repeated, ledger.received) == (2, 1, 3)
+    ledger.came_back()
+    ledger.message(15)
+    assert ledger.missing == 1
+
+
 def test_a_range_that_overlaps_is_new_only_in_part() -> None:
     ledger = Ledger(10)
     ledger.message(11)

@@ -129,6 +129,18 @@ def test_messages_that_vanished_fail_the_run() -> None:
     assert "2 went in silence" in result.summary[1]
 
 
+def test_sessions_that_do_not_come_back_fail_the_run() -> None:
+    result = a_result("resume")
+    assert result.returns is not None
+    result.returns.dropped = 6
+    result.returns.refused = {"not resumed: expired": 3}
+    judge(result)
+    assert result.problems == [
+        "3 sessions did not come back whole: not resumed: expired",
+        "1 session had not come back whole at the end",
+    ]
+
+
 def test_a_stream_that_stays_away_fails_the_run() -> None:
     result = a_result("echo")
     late = result.phase("chat").of("chat")

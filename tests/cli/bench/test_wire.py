@@ -19,6 +19,7 @@ from wsprism_cli.bench.wire import (
     chat_message,
     close_code,
     frame,
+    history_message,
     hot_message,
     ping_message,
     token,
@@ -79,6 +80,13 @@ def test_a_chat_message_is_one(told: tuple[int, int, int], size: int) -> None:
     assert (envelope.svc, envelope.type, envelope.room) == ("chat", "send", "hall")
     assert envelope.data["msg"].startswith(token(*told).decode())
     assert len(envelope.data["msg"]) == size
+
+
+def test_a_question_for_a_page_is_one() -> None:
+    _, payload = received(history_message("hall"))
+    envelope = decode_json(payload)
+    assert (envelope.svc, envelope.type, envelope.room) == ("chat", "history", "hall")
+    assert envelope.data == {"limit": 100}
 
 
 def test_a_ping_is_one() -> None:
@@ -166,3 +174,9 @@ def test_frames_are_found_however_the_bytes_come(
     found = [one for piece in pieces(data, cuts) for one in reader.feed(piece)]
     assert [(opcode, len(payload)) for opcode, payload in found] == sent
     assert reader.rest() == b""
+
+
+def test_bytes_that_are_held_come_first() -> None:
+    reader = FrameReader()
+    reader.hold(b"\x81\x02h")
+    assert list(reader.feed(b"i")) == [(1, b"hi")]

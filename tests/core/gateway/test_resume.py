@@ -201,6 +201,63 @@ async def test_what_was_proven_to_arrive_is_not_sent_again(
         ]
 
 
+async def test_what_a_join_was_to_fetch_comes_again(
+    gateway: type[GatewayHarness],
+) -> None:
+    """It was sent, and nothing says that it has arrived."""
+    async with gateway("chat") as gw, gw.connect("bob") as bob:
+        joined = (await bob.join("r1"))["data"]
+        for n in range(3):
+            await bob.request("chat", "send", {"msg": f"m{n}"}, room="r1")
+        ann, told = await enter(gw)
+        saw = {"epoch": joined["epoch"], "seq": 1}
+        await ann.request("room", "join", saw, room="r1")
+        ann.drop_link()
+        again, back = await enter(gw, resume=told["resume"])
+        assert back["rooms"][0]["recovered"] is True
+        assert (await again.expect_push("chat.msg"))["seq"] == 2
+        assert (await again.expect_push("chat.msg"))["seq"] == 3
+
+
+async def test_a_join_that_was_refused_what_it_missed_is_refused_again(
+    gateway: type[GatewayHarness],
+) -> None:
+    """Nothing says that the client has heard so."""
+    config = config_with(gateway={"history": {"messages": 2}})
+    async with gateway("chat", config=config) as gw, gw.connect("bob") as bob:
+        joined = (await bob.join("r1"))["data"]
+        for n in range(4):
+            await bob.request("chat", "send", {"msg": f"m{n}"}, room="r1")
+        for epoch in (joined["epoch"], "another"):
+            ann, told = await enter(gw)
+            saw = {"epoch": epoch, "seq": 1}
+            await ann.request("room", "join", saw, room="r1")
+            ann.drop_link()
+            _, back = await enter(gw, resume=told["resume"])
+            (about,) = back["rooms"]
+            assert (about["recovered"], about["reason"]) == (False, "too_old")
+
+
+async def test_a_ping_of_another_connection_proves_nothing(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway("chat") as gw, gw.connect("bob") as bob:
+        ann, told = await enter(gw)
+        await ann.join("r1")
+        await bob.join("r1")
+        for n in range(3):
+            await bob.request("chat", "send", {"msg": f"m{n}"}, room="r1")
+        # Its ping comes behind them all, and is never answered.
+        ann.answers_pings = False
+        await gw.advance(21)
+        ann.drop_link()
+        await enter(gw, resume=told["resume"])
+        (session,) = gw.gateway.sessions.of_user("default", "user:ann")
+        (membership,) = session.memberships.values()
+        # The next ping may go while not all has been sent again, and asks of no more.
+        assert (membership.probed, membership.proven) == (0, 0)
+
+
 async def test_what_is_gone_is_told(gateway: type[GatewayHarness]) -> None:
     config = config_with(gateway={"history": {"messages": 2}})
     async with gateway("chat", config=config) as gw, gw.connect("bob") as bob:
@@ -248,6 +305,27 @@ async def test_a_user_who_is_kicked_while_away_is_gone(
         door.gateway.perform(Kick(user="user:ann", reason="out"), tenant="default")
         _, back = await enter(gw, resume=told["resume"])
         assert (back["resumed"], back["reason"]) == (False, "expired")
+
+
+async def test_all_of_a_user_who_are_away_end_and_nobody_else(
+    gateway: type[GatewayHarness],
+) -> None:
+    door = Door()
+    async with gateway(door) as gw:
+        tokens = []
+        for user in ("ann", "bob", "ann"):
+            client, told = await enter(gw, user)
+            tokens.append((user, told["resume"], told["sid"]))
+            client.drop_link()
+        _, again = await enter(gw, "ann", tokens[2][1])
+        assert again["resumed"] is True
+        door.gateway.perform(Kick(user="user:ann", reason="out"), tenant="other")
+        door.gateway.perform(Kick(user="user:ann", reason="out"), tenant="default")
+        await gw.settle()
+        ends = [sid for what, sid in door.seen if what.startswith("close")]
+        assert sorted(ends) == sorted([tokens[0][2], tokens[2][2]])
+        _, back = await enter(gw, "bob", tokens[1][1])
+        assert back["resumed"] is True
 
 
 async def test_so_many_are_kept(gateway: type[GatewayHarness]) -> None:

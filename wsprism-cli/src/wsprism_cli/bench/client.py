@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from wsprism_cli.bench.histogram import Histogram
 from wsprism_cli.bench.ledger import Ledger
@@ -26,6 +26,7 @@ from wsprism_cli.bench.wire import (
     chat_message,
     close_code,
     frame,
+    history_message,
     hot_message,
     ping_message,
     token,
@@ -36,6 +37,7 @@ __all__ = (
     "NO_STREAM",
     "LoadClient",
     "LoadError",
+    "NotResumedError",
     "Sender",
     "Tally",
     "Target",
@@ -67,6 +69,10 @@ _KIND: Final = {"input": 1, "event": 2}
 
 class LoadError(Exception):
     """The load cannot be made; the text is for the person at the terminal."""
+
+
+class NotResumedError(LoadError):
+    """A session does not go on, or not all that it missed can be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +107,14 @@ class Target:
         """Return the whole name of a room of the plan, for a client."""
         return self.prefix + name.replace("{n}", str(number))
 
-    def request(self, number: int) -> bytes:
-        """Return the handshake of a client."""
-        tenant = "" if self.tenant is None else f"?tenant={quote(self.tenant)}"
+    def request(self, number: int, resume: str | None = None) -> bytes:
+        """Return the handshake of a client, one that comes back with its token."""
+        asked = {"tenant": self.tenant, "resume": resume}
+        given = {name: value for name, value in asked.items() if value is not None}
+        query = f"?{urlencode(given, quote_via=quote)}" if given else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return (
-            f"GET {self.path}{tenant} HTTP/1.1\r\n"
+            f"GET {self.path}{query} HTTP/1.1\r\n"
             f"Host: {host}:{self.port}\r\n"
             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: d3NwcmlzbS1iZW5jaC1rZQ==\r\n"
@@ -158,11 +166,15 @@ class LoadClient(asyncio.BaseProtocol):
         target: Where it connects.
         tally: Where it counts.
         loop: Its event loop.
+        before: The connection that dropped, where it goes on with its session.
 
     Attributes:
         aliases: The aliases of its rooms.
         services: What the gateway offers.
+        token: What the session may come back with.
         ledger: The numbers that it has seen, where its group keeps a ledger.
+        pages: The stream of pages that it asks for, or NO_STREAM.
+        asked: When it asked for the page that is under way, in nanoseconds.
         wanted: Whether the connection is to stay open.
         answer: Called with stream and sender of each message, in a closed loop.
     """
@@ -174,13 +186,16 @@ class LoadClient(asyncio.BaseProtocol):
         target: Target,
         tally: Tally,
         loop: asyncio.AbstractEventLoop,
+        before: LoadClient | None = None,
     ) -> None:
         self.number = number
         self.group = group
         self.aliases: dict[str, int] = {}
         self.services: dict[str, int] = {}
+        self.token: str | None = None
         self.ledger: Ledger | None = None
-        self.highest = 0
+        self.pages = NO_STREAM
+        self.asked = 0
         self.wanted = True
         self.answer: Callable[[int], None] | None = None
         self._target = target
@@ -191,6 +206,10 @@ class LoadClient(asyncio.BaseProtocol):
         self._tokens = TokenReader()
         self._counter = TokenCounter()
         self._closed: int | None = None
+        self._before = before
+        # The number that makes it whole, and who waits for that.
+        self._head = 0
+        self._whole: asyncio.Future[None] | None = None
         self._take: Callable[[bytes], None] = self._take_head
         # What is waited for is named before it is asked for: it may come at once.
         self._wait: asyncio.Future[dict[str, Any]] = loop.create_future()
@@ -204,7 +223,10 @@ class LoadClient(asyncio.BaseProtocol):
         Raises:
             LoadError: It refuses, or says nothing.
         """
-        self.services = (await self._answer())["data"]["services"]
+        data = (await self._answer())["data"]
+        self.services, self.token = data["services"], data.get("resume")
+        if self._before is not None:
+            self._go_on(self._before, data)
 
     async def settle_in(self) -> None:
         """Join the rooms, subscribe, and from then on read as the group does.
@@ -223,17 +245,59 @@ class LoadClient(asyncio.BaseProtocol):
             names = {"symbols": self.group.symbols}
             subscribe = {"svc": "market", "type": "subscribe", "seq": 2, "data": names}
             await self._ask(subscribe, "subscribed")
+        self._read_as_group()
+
+    def _read_as_group(self) -> None:
+        """Read from now on as the group does, what has come already first."""
         self._take = {
             "count": self._count,
             "all": self._read_times,
             "ledger": self._keep_ledger,
+            "pages": self._read_pages,
         }[self.group.reads]
         if rest := self._frames.rest():
             self._take(rest)
 
+    def _go_on(self, before: LoadClient, authed: dict[str, Any]) -> None:
+        """Go on where the connection before was, if the gateway lets it.
+
+        Raises:
+            NotResumedError: It is a new session, or not all that was missed can be
+                had.
+        """
+        rooms = authed.get("rooms", [])
+        if not authed.get("resumed"):
+            raise NotResumedError(f"not resumed: {authed.get('reason')}")
+        for room in rooms:
+            if not room["recovered"]:
+                raise NotResumedError(f"not recovered: {room.get('reason')}")
+        self.aliases, self.ledger = before.aliases, before.ledger
+        if self.ledger is not None and rooms:
+            self.ledger.came_back()
+            self._head = rooms[0]["seq"]
+        self._whole = self._loop.create_future()
+        self._read_as_group()
+        self._look_whether_whole()
+
+    async def be_whole(self) -> None:
+        """Wait until everything has come that was missed.
+
+        Raises:
+            LoadError: The connection ended before.
+        """
+        assert self._whole is not None
+        await self._whole
+
+    def _look_whether_whole(self) -> None:
+        whole, ledger = self._whole, self.ledger
+        if whole is not None and not whole.done():
+            if ledger is None or ledger.last >= self._head:
+                whole.set_result(None)
+
     def room(self, name: str) -> str:
         """Return the whole name of a room of the plan."""
-        return self._target.room(name, self.number)
+        spread = self.group.spread
+        return self._target.room(name, self.number % spread if spread else self.number)
 
     def send(self, data: bytes) -> bool:
         """Send bytes, unless too much waits to be sent already."""
@@ -250,6 +314,11 @@ class LoadClient(asyncio.BaseProtocol):
         if not self._transport.is_closing():
             self._transport.write(frame(PONG, b""))
 
+    def drop(self) -> None:
+        """Lose the connection, without a word."""
+        self.wanted = False
+        self._transport.abort()
+
     def hang_up(self) -> None:
         """Close the connection for good."""
         self.wanted = False
@@ -261,6 +330,8 @@ class LoadClient(asyncio.BaseProtocol):
         """Send an envelope and return the first one of a type."""
         self._wait, self._waiting_for = self._loop.create_future(), answer
         self._transport.write(frame(TEXT, json.dumps(question).encode()))
+        # What came behind the answer before.
+        self._take(b"")
         return await self._answer()
 
     async def _answer(self) -> dict[str, Any]:
@@ -272,8 +343,9 @@ class LoadClient(asyncio.BaseProtocol):
             raise LoadError(missing) from None
 
     def _fail(self, text: str) -> None:
-        if not self._wait.done():
-            self._wait.set_exception(LoadError(text))
+        for waiting in (self._wait, self._whole):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(LoadError(text))
 
     # --------------------------------------------------------------- the transport
 
@@ -281,7 +353,8 @@ class LoadClient(asyncio.BaseProtocol):
         """Send the handshake."""
         # No isinstance: what uvloop has is no subclass of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._target.request(self.number))
+        token = None if self._before is None else self._before.token
+        self._transport.write(self._target.request(self.number, token))
 
     def read(self, data: bytes) -> None:
         """Make of bytes what the group makes of them."""
@@ -318,14 +391,19 @@ class LoadClient(asyncio.BaseProtocol):
         self._take(rest)
 
     def _take_answer(self, data: bytes) -> None:
+        if self._wait.done():
+            # It is for whoever reads next.
+            self._frames.hold(data)
+            return
         for opcode, payload in self._frames.feed(data):
             if opcode == PING:
                 self._transport.write(frame(PONG, payload))
-            if opcode != TEXT or self._wait.done():
+            if opcode != TEXT:
                 continue
             envelope = json.loads(payload)
             if envelope["type"] == self._waiting_for:
                 self._wait.set_result(envelope)
+                return
             elif envelope["svc"] == "sys" and envelope["type"] == "error":
                 said = envelope["data"]
                 self._fail(f"the gateway refuses: {said['code']}: {said['msg']}")
@@ -372,6 +450,19 @@ class LoadClient(asyncio.BaseProtocol):
                     ledger.message(int(seq[1]))
             if opcode == TEXT and payload.startswith(b'{"v":1,"svc":"sys"'):
                 self._read_system(payload, ledger)
+        self._look_whether_whole()
+
+    def _read_pages(self, data: bytes) -> None:
+        """Read the times of what is live, and how long a page took."""
+        tally, stream = self._tally, self.pages
+        for _, payload in self._frames.feed(data):
+            if not payload.startswith(b'{"v":1,"svc":"chat","type":"history"'):
+                self._read_times(payload)
+                continue
+            tally.received[stream] += 1
+            tally.delays[stream].record(time.perf_counter_ns() - self.asked)
+            if self.answer is not None:
+                self.answer(stream)
 
     def _read_system(self, payload: bytes, ledger: Ledger) -> None:
         envelope = json.loads(payload)
@@ -449,6 +540,9 @@ class Sender:
             self._before, self._behind = chat_message(room, stream.size)
         elif stream.kind == "ping":
             self._before, self._behind = ping_message()
+        elif stream.kind == "history":
+            self._before, self._behind = history_message(room), b""
+            client.pages = index
         else:
             self._alias = client.aliases[room]
             opcode = _KIND[stream.kind]
@@ -468,6 +562,9 @@ class Sender:
         else:
             numbers = b""
         mark = token(due, self._index, self.client.number)
+        if self.stream.kind == "history":
+            # A page is known by its type, and one at a time is under way.
+            mark, self.client.asked = b"", due
         if self.client.send(b"".join((self._before, numbers, mark, self._behind))):
             self._tally.sent[self._index] += 1
         else:
@@ -475,9 +572,22 @@ class Sender:
 
 
 async def open_client(
-    number: int, group: Group, target: Target, tally: Tally, tls: ssl.SSLContext | None
+    number: int,
+    group: Group,
+    target: Target,
+    tally: Tally,
+    tls: ssl.SSLContext | None,
+    before: LoadClient | None = None,
 ) -> LoadClient:
     """Connect a client and wait until the gateway has let it in.
+
+    Args:
+        number: Its index in the plan.
+        group: What it is.
+        target: Where it connects.
+        tally: Where it counts.
+        tls: What secures the connection.
+        before: The connection that dropped, where it goes on with its session.
 
     Raises:
         LoadError: The gateway refuses.
@@ -485,7 +595,7 @@ async def open_client(
     """
     loop = asyncio.get_running_loop()
     kind = _ThrottledClient if group.bytes_per_s else _FastClient
-    client: LoadClient = kind(number, group, target, tally, loop)
+    client: LoadClient = kind(number, group, target, tally, loop, before)
     where = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     family, type, proto, _, address = where[0]
     sock = socket.socket(family, type, proto)

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ("bench",)
 
-_SCENARIOS: Final = ("echo", "fanout", "flood", "slow", "storm", "soak")
+_SCENARIOS: Final = (
+    "echo",
+    "fanout",
+    "flood",
+    "slow",
+    "storm",
+    "resume",
+    "history",
+    "soak",
+)
 _EPILOG: Final = """\
 \b
 Scenarios:
@@ -29,6 +38,8 @@ Scenarios:
   fanout   one room, as much as it takes: deliveries a second
   slow     readers of 1 MB/s who are sent 2 MB/s: how old is what they get
   storm    everybody connects at once: connections a second, memory for each
+  resume   all connections drop at once: how long until all are back and whole
+  history  pages of history are pulled without end; what becomes of live chat
   soak     a bit of everything for long: does memory grow, does the tail
 
 \b

@@ -34,6 +34,7 @@ from wsprism_cli.bench.results import (
     Measured,
     PhaseResult,
     Result,
+    Returns,
     Sample,
 )
 
@@ -368,18 +369,23 @@ class _Conductor:
             errors.update(one["errors"])
         result.closed, result.errors = dict(closed), dict(errors)
         result.reconnects = sum(one["reconnects"] for one in told)
+        if self._plan.dropped:
+            result.returns = _returns(told)
         ledgers = [ledger for one in told for ledger in one["ledgers"]]
-        head = max((ledger["last"] for ledger in ledgers), default=0)
+        heads: dict[str, int] = {}
+        for ledger in ledgers:
+            room = ledger["room"]
+            heads[room] = max(heads.get(room, 0), ledger["last"])
         result.accounts = [
             Account(
                 received=ledger["received"],
                 lost=ledger["lost"],
                 # What others have had, and this one has not by now.
-                missing=ledger["missing"] + head - ledger["last"],
+                missing=ledger["missing"] + heads[ledger["room"]] - ledger["last"],
                 repeated=ledger["repeated"],
             )
             for ledger in ledgers
-            if ledger["throttled"]
+            if ledger["told"]
         ]
         result.sessions_left = await self._sessions_left()
 
@@ -505,6 +511,19 @@ class _Worker:
             if kind == "failed":
                 raise LoadError(said)
             yield kind, said
+
+
+def _returns(told: list[dict[str, Any]]) -> Returns:
+    """Bring together what the processes tell of those whose connection dropped."""
+    returns, refused = Returns(), Counter[str]()
+    for one in (answer["returns"] for answer in told):
+        returns.dropped += one["dropped"]
+        returns.again += one["again"]
+        returns.back.add(Histogram.from_json(one["back"]))
+        returns.whole.add(Histogram.from_json(one["whole"]))
+        refused.update(one["refused"])
+    returns.refused = dict(refused)
+    return returns
 
 
 def _seconds(process: psutil.Process) -> float:

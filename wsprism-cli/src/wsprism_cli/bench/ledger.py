@@ -20,9 +20,19 @@ class Ledger:
         lost: Messages inside a range.
         missing: Messages that neither came nor were told of.
         repeated: Messages that came, or were told of, a second time.
+        again: Messages that came a second time because nobody could know that they had
+            come before the connection dropped.
     """
 
-    __slots__ = ("last", "lost", "missing", "received", "repeated")
+    __slots__ = (
+        "_may_repeat",
+        "again",
+        "last",
+        "lost",
+        "missing",
+        "received",
+        "repeated",
+    )
 
     def __init__(self, head: int) -> None:
         self.last = head
@@ -30,6 +40,12 @@ class Ledger:
         self.lost = 0
         self.missing = 0
         self.repeated = 0
+        self.again = 0
+        self._may_repeat = False
+
+    def came_back(self) -> None:
+        """Note that the session goes on: until something new comes, it may be old."""
+        self._may_repeat = True
 
     def message(self, seq: int) -> None:
         """Note a message."""
@@ -43,6 +59,11 @@ class Ledger:
         """Return how many numbers of a range are new."""
         self.missing += max(0, first - self.last - 1)
         new = max(0, last - max(first - 1, self.last))
-        self.repeated += last - first + 1 - new
+        old = last - first + 1 - new
+        if self._may_repeat and not new:
+            self.again += old
+        else:
+            self.repeated += old
+            self._may_repeat = False
         self.last = max(self.last, last)
         return new

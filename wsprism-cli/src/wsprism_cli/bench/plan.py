@@ -7,10 +7,11 @@ from typing import Any, Literal, TypeAlias
 
 __all__ = ("Group", "Kind", "Phase", "Plan", "Reads", "Stream")
 
-#: `count` reads nothing but how many there are, `all` reads the time of each, and
-#: `ledger` follows the numbers of a recoverable room as well.
-Reads: TypeAlias = Literal["count", "all", "ledger"]
-Kind: TypeAlias = Literal["chat", "input", "event", "ping", "ticker"]
+#: `count` reads nothing but how many there are, `all` reads the time of each, `ledger`
+#: follows the numbers of a recoverable room as well, and `pages` tells pages of history
+#: from what is live.
+Reads: TypeAlias = Literal["count", "all", "ledger", "pages"]
+Kind: TypeAlias = Literal["chat", "history", "input", "event", "ping", "ticker"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Group:
         reconnects_per_s: How many of the group hang up and come back in a second.
         apart: Whether a process of its own has them, so that they are not late because
             of what the others read.
+        spread: Over how many rooms `{n}` spreads them, evenly; 0 is a room for each.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Group:
     bytes_per_s: int = 0
     reconnects_per_s: float = 0
     apart: bool = False
+    spread: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,8 @@ class Phase:
         recorded: Whether it counts; what warms up does not.
         settle: Seconds afterwards in which nothing is sent and late ones still count.
         counted: The stream that clients who only count receive.
+        drops: The group whose connections all drop as it begins; each comes back to its
+            session.
     """
 
     name: str
@@ -86,6 +91,7 @@ class Phase:
     recorded: bool = True
     settle: float = 0
     counted: str | None = None
+    drops: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +118,11 @@ class Plan:
     def clients(self) -> int:
         """How many clients connect."""
         return sum(group.size for group in self.groups)
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """The groups whose connections drop."""
+        return frozenset(one.drops for one in self.phases if one.drops is not None)
 
     @property
     def seconds(self) -> float:

@@ -18,6 +18,7 @@ __all__ = (
     "Measured",
     "PhaseResult",
     "Result",
+    "Returns",
     "Sample",
 )
 
@@ -163,6 +164,35 @@ class Connects:
         }
 
 
+@dataclass(slots=True)
+class Returns:
+    """What became of those whose connections dropped all at once.
+
+    Attributes:
+        dropped: How many connections.
+        back: From then until each was in its session again, in nanoseconds.
+        whole: From then until each had all that it had missed.
+        again: Messages that they had, and got again because nobody could know.
+        refused: Those that did not come back whole, by the reason.
+    """
+
+    dropped: int = 0
+    back: Histogram = field(default_factory=Histogram)
+    whole: Histogram = field(default_factory=Histogram)
+    again: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "dropped": self.dropped,
+            "back": _in_us(self.back),
+            "whole": _in_us(self.whole),
+            "again": self.again,
+            "refused": self.refused,
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """What became of the numbered messages of a room, for one reader.
@@ -211,7 +241,8 @@ class Result:
         connects: How they got in.
         phases: What was measured.
         samples: Over time.
-        accounts: Of throttled readers.
+        accounts: Of throttled readers, and of those whose connections dropped.
+        returns: How these came back; None where none dropped.
         closed: Connections that ended although nobody wanted it, by close code.
         errors: `sys.error` messages, by code.
         reconnects: Clients that hung up and came back.
@@ -234,6 +265,7 @@ class Result:
     closed: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     reconnects: int = 0
+    returns: Returns | None = None
     sessions_left: int | None = None
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -290,5 +322,6 @@ class Result:
             "closed": self.closed,
             "errors": self.errors,
             "reconnects": self.reconnects,
+            "returns": self.returns and self.returns.to_json(),
             "sessions_left": self.sessions_left,
         }

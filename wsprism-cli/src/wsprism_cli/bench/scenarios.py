@@ -16,6 +16,8 @@ WINDOW: Final = 16
 #: Seconds that do not count, before each stretch that does.
 WARM_UP: Final = 0.5
 SYMBOLS: Final = ("*",)
+#: Members of a room whose connections drop.
+MEMBERS: Final = 100
 #: A throttled reader's speed, and what is offered to it, in bytes a second.
 SLOW_READER: Final = 1_000_000
 
@@ -339,6 +341,104 @@ def _storm(load: Load) -> Plan:
     )
 
 
+def _resume(load: Load) -> Plan:
+    rooms = max(1, load.clients // MEMBERS)
+    return Plan(
+        scenario="resume",
+        groups=(
+            # They stay, and go on talking while the others are away.
+            Group(name="talkers", size=rooms, rooms=("hall-{n}",), reads="ledger"),
+            Group(
+                name="members",
+                size=load.clients,
+                rooms=("hall-{n}",),
+                reads="ledger",
+                spread=rooms,
+            ),
+        ),
+        streams=(
+            Stream(
+                name="chat",
+                lane="interactive",
+                kind="chat",
+                group="talkers",
+                senders=rooms,
+                room="hall-{n}",
+                size=load.size,
+                rate=load.rate or 2,
+            ),
+        ),
+        phases=(
+            Phase(name="before", seconds=2.0, streams=("chat",), recorded=False),
+            Phase(
+                name="resume",
+                seconds=load.duration,
+                streams=("chat",),
+                settle=5.0,
+                drops="members",
+            ),
+        ),
+    )
+
+
+def _history(load: Load) -> Plan:
+    talkers = min(8, max(1, load.clients // 4))
+    pagers = min(20, max(1, load.clients // 4))
+    return Plan(
+        scenario="history",
+        groups=(
+            Group(name="talkers", size=talkers, rooms=("hall",)),
+            Group(name="pagers", size=pagers, rooms=("hall",), reads="pages"),
+            Group(
+                name="members", size=load.clients - talkers - pagers, rooms=("hall",)
+            ),
+        ),
+        streams=(
+            Stream(
+                name="chat",
+                lane="interactive",
+                kind="chat",
+                group="talkers",
+                senders=talkers,
+                room="hall",
+                size=load.size,
+                rate=load.rate or 20,
+            ),
+            Stream(
+                name="pages",
+                lane="bulk",
+                kind="history",
+                group="pagers",
+                senders=pagers,
+                room="hall",
+                window=1,
+            ),
+        ),
+        phases=(
+            # The room gets a history from this.
+            Phase(name="filling", seconds=1.0, streams=("chat",), recorded=False),
+            Phase(
+                name="live",
+                seconds=load.duration / 2,
+                streams=("chat",),
+                settle=WARM_UP,
+            ),
+            Phase(
+                name="paging begins",
+                seconds=WARM_UP,
+                streams=("chat", "pages"),
+                recorded=False,
+            ),
+            Phase(
+                name="paging",
+                seconds=load.duration / 2,
+                streams=("chat", "pages"),
+                settle=WARM_UP,
+            ),
+        ),
+    )
+
+
 def _soak(load: Load) -> Plan:
     players = max(1, load.clients // 4)
     passers_by = max(1, load.clients // 4)
@@ -454,6 +554,23 @@ SCENARIOS: Final = {
         clients=2_000,
         size=32,
         plan=_storm,
+    ),
+    "resume": Scenario(
+        summary="all connections drop at once: how long until all are back and whole",
+        plugins=("chat",),
+        duration=8,
+        clients=2_000,
+        size=32,
+        plan=_resume,
+    ),
+    "history": Scenario(
+        summary="pages of history are pulled without end; what becomes of live chat",
+        plugins=("chat",),
+        duration=8,
+        clients=100,
+        size=200,
+        plan=_history,
+        least_clients=3,
     ),
     "soak": Scenario(
         summary="a bit of everything for long: does memory grow, does the tail",

@@ -58,6 +58,12 @@ def _problems(result: Result) -> Iterator[str]:
                 yield f"{phase.name}: nothing of {one.stream.name} came back"
             elif one.stream.senders and not one.sent:
                 yield f"{phase.name}: nothing of {one.stream.name} could be sent"
+    if (returns := result.returns) is not None:
+        for reason, count in sorted(returns.refused.items()):
+            yield f"{_sessions(count)} did not come back whole: {reason}"
+        away = returns.dropped - returns.whole.count - sum(returns.refused.values())
+        if away:
+            yield f"{_sessions(away)} had not come back whole at the end"
     missing = sum(account.missing for account in result.accounts)
     repeated = sum(account.repeated for account in result.accounts)
     if missing:
@@ -69,6 +75,10 @@ def _problems(result: Result) -> Iterator[str]:
         yield f"{repeated:,} chat messages came, or were told of, twice"
     if result.sessions_left:
         yield f"{_connections(result.sessions_left)} still open after all hung up"
+
+
+def _sessions(count: int) -> str:
+    return "1 session" if count == 1 else f"{count:,} sessions"
 
 
 def _connections(count: int) -> str:
@@ -237,6 +247,41 @@ def _storm(result: Result) -> Iterator[str]:
         yield f"Each takes {size(connects.memory_each)} of the gateway's memory."
 
 
+def _resume(result: Result) -> Iterator[str]:
+    returns = result.returns
+    assert returns is not None
+    yield (
+        f"{returns.dropped:,} connections dropped at once. The last one was back in its"
+        f" session after {duration(returns.back.max)}, and had all that it had missed"
+        f" after {duration(returns.whole.max)}; 99 of 100 had it after"
+        f" {duration(returns.whole.quantile(0.99))}."
+    )
+    received = sum(account.received for account in result.accounts)
+    missing = sum(account.missing for account in result.accounts)
+    repeated = sum(account.repeated for account in result.accounts)
+    yield (
+        f"They received {received:,} messages, each in its place; {missing or 'none'}"
+        f" were missing and {repeated or 'none'} came twice. {returns.again:,} more"
+        " came again that nobody could know they had."
+    )
+
+
+def _history(result: Result) -> Iterator[str]:
+    live, paging = result.phase("live"), result.phase("paging")
+    before = live.of("chat").delays.quantile(0.99)
+    after = paging.of("chat").delays.quantile(0.99)
+    pages = paging.of("pages")
+    yield (
+        f"{pages.stream.senders} clients pulled {paging.rate('pages'):,.0f} pages of"
+        f" history a second, each of which took {_p50(pages)} (half of them)."
+    )
+    yield (
+        f"Meanwhile 99 of 100 live messages took at most {duration(after)}, to those"
+        f" clients too; without the pages it was {duration(before)}"
+        f" ({after / max(1, before):.1f} times as long)."
+    )
+
+
 def _soak(result: Result) -> Iterator[str]:
     phase = result.phase("soak")
     yield from (
@@ -275,5 +320,7 @@ _SUMMARIES: Final[dict[str, Callable[[Result], Iterator[str]]]] = {
     "flood": _flood,
     "slow": _slow,
     "storm": _storm,
+    "resume": _resume,
+    "history": _history,
     "soak": _soak,
 }

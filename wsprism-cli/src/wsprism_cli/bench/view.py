@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from wsprism_cli.bench.conductor import Progress
+from wsprism_cli.bench.histogram import Histogram
 from wsprism_cli.bench.results import QUANTILES, Measured, PhaseResult, Result
 from wsprism_cli.bench.verdict import duration, size
 from wsprism_cli.terminal import is_rich, printable
@@ -189,11 +190,15 @@ def _cells(one: Measured, phase: PhaseResult) -> tuple[str, ...]:
 
 
 def _show_connects(result: Result) -> None:
-    if result.scenario != "storm":
-        return
-    connects = result.connects
-    for label, delays in (("let in", connects.connect), ("joined", connects.join)):
+    rows: tuple[tuple[str, Histogram], ...] = ()
+    if result.scenario == "storm":
+        connects = result.connects
+        rows = (("let in", connects.connect), ("joined", connects.join))
+    elif result.returns is not None:
+        rows = (("back", result.returns.back), ("whole", result.returns.whole))
+    for label, delays in rows:
         shares = zip(_SHARES, QUANTILES.values(), strict=True)
         times = "  ".join(f"{n} {duration(delays.quantile(q))}" for n, q in shares)
         click.echo(f"{label:<8}{times}  max {duration(delays.max)}")
-    click.echo()
+    if rows:
+        click.echo()

@@ -23,6 +23,7 @@ __all__ = (
     "chat_message",
     "close_code",
     "frame",
+    "history_message",
     "hot_message",
     "ping_message",
     "token",
@@ -89,6 +90,12 @@ def chat_message(room: str, size: int) -> tuple[bytes, bytes]:
     before = b'{"svc":"chat","type":"send","room":"%b","data":{"msg":"' % room.encode()
     behind = b"." * (size - SMALLEST) + b'"}}'
     return _around(TEXT, before, behind)
+
+
+def history_message(room: str) -> bytes:
+    """Return a whole frame that asks for the newest page of a room's history."""
+    ask = b'{"svc":"chat","type":"history","room":"%b","data":{"limit":100}}'
+    return frame(TEXT, ask % room.encode())
 
 
 def ping_message() -> tuple[bytes, bytes]:
@@ -225,6 +232,10 @@ class FrameReader:
         self._rest += data
         while (found := self._next()) is not None:
             yield found
+
+    def hold(self, data: bytes) -> None:
+        """Keep bytes for the next one who feeds."""
+        self._rest += data
 
     def rest(self) -> bytes:
         """Return what is there of a frame that is not whole, and forget it."""

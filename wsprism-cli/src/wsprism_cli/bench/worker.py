@@ -24,6 +24,7 @@ from wsprism_cli.bench.client import (
     NO_STREAM,
     LoadClient,
     LoadError,
+    NotResumedError,
     Sender,
     Tally,
     Target,
@@ -36,6 +37,13 @@ __all__ = ("Worker", "main")
 
 #: Timers of an event loop are a millisecond apart; the last stretch is waited out.
 FINE: Final = 1_500_000
+#: The service that a kind of message belongs to, where it is not called the same.
+_SERVICES: Final = {
+    "input": "game",
+    "event": "game",
+    "ticker": "market",
+    "history": "chat",
+}
 #: Two turns of a loop that has nothing else to do are no further apart than this.
 IDLE_TURN: Final = 30_000
 BEAT: Final = 4.0
@@ -44,6 +52,8 @@ BEAT: Final = 4.0
 YIELDING: Final = 10
 TICK: Final = 0.5
 LAG_PROBE: Final = 0.02
+#: Seconds until a client that was turned away tries again, from and to.
+TRY_AGAIN: Final = (0.1, 0.3)
 #: Nothing that is under way takes longer than this from one piece to the next.
 QUIET: Final = 0.25
 
@@ -82,6 +92,11 @@ class Worker:
         self._connects = Histogram()
         self._joins = Histogram()
         self._reconnects = 0
+        # Of those whose connection dropped.
+        self._dropped = 0
+        self._backs = Histogram()
+        self._wholes = Histogram()
+        self._not_back: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._random = Random(self._place)
 
@@ -139,10 +154,7 @@ class Worker:
             self._joins.record(time.perf_counter_ns() - let_in)
 
     def _check_services(self) -> None:
-        needed = {
-            {"input": "game", "event": "game", "ticker": "market"}.get(s.kind, s.kind)
-            for s in self._plan.streams
-        } - {"ping"}
+        needed = {_SERVICES.get(s.kind, s.kind) for s in self._plan.streams} - {"ping"}
         for client in self._clients.values():
             if missing := sorted(needed - set(client.services)):
                 text = f"the gateway has no service {' and no '.join(missing)}"
@@ -212,6 +224,8 @@ class Worker:
         for index in self._flowing:
             self._start_stream(index, begun=index in was, start=start)
         self._start_reconnecting(start)
+        if phase.drops is not None:
+            self._drop_all(phase.drops)
         self._pace()
         await asyncio.sleep((end - time.perf_counter_ns()) / 1e9)
         took = time.perf_counter_ns() - began
@@ -249,9 +263,13 @@ class Worker:
                 return
 
     def _all_have_the_same(self) -> bool:
-        """Whether all who keep a ledger have got to the same number."""
-        ledgers = (client.ledger for client in self._clients.values())
-        return len({ledger.last for ledger in ledgers if ledger is not None}) < 2
+        """Whether all who keep a ledger of a room have got to the same number."""
+        last = {
+            (client.room(client.group.rooms[0]), client.ledger.last)
+            for client in self._clients.values()
+            if client.ledger is not None
+        }
+        return len(last) == len({room for room, _ in last})
 
     def _start_stream(self, index: int, *, begun: bool, start: int) -> None:
         stream = self._plan.streams[index]
@@ -356,17 +374,53 @@ class Worker:
 
         return begin
 
+    def _drop_all(self, name: str) -> None:
+        """Drop all connections of a group at once, and have each come back."""
+        now = time.perf_counter_ns()
+        gone = [one for one in self._clients.values() if one.group.name == name]
+        for client in gone:
+            client.drop()
+        self._dropped += len(gone)
+        for client in gone:
+            self._later(self._come_back(client, now))
+
+    async def _come_back(self, before: LoadClient, dropped: int) -> None:
+        """Go on with a session, and note how long that took and when it was whole."""
+        number, group = before.number, before.group
+        while True:
+            try:
+                client = await open_client(
+                    number, group, self._target, self._tally, self._tls, before
+                )
+            except NotResumedError as refused:
+                self._not_back[str(refused)] += 1
+                return
+            except (LoadError, OSError):
+                await asyncio.sleep(self._random.uniform(*TRY_AGAIN))
+                continue
+            break
+        self._clients[number] = client
+        self._backs.record(time.perf_counter_ns() - dropped)
+        try:
+            await client.be_whole()
+        except LoadError as error:
+            self._not_back[str(error)] += 1
+        else:
+            self._wholes.record(time.perf_counter_ns() - dropped)
+
     def finish(self) -> None:
         """Hang up, and say how it ended."""
         ledgers = [
             {
                 "client": client.number,
+                "room": client.room(client.group.rooms[0]),
                 "last": client.ledger.last,
                 "received": client.ledger.received,
                 "lost": client.ledger.lost,
                 "missing": client.ledger.missing,
                 "repeated": client.ledger.repeated,
-                "throttled": bool(client.group.bytes_per_s),
+                "told": bool(client.group.bytes_per_s)
+                or client.group.name in self._plan.dropped,
             }
             for client in self._clients.values()
             if client.ledger is not None
@@ -382,6 +436,17 @@ class Worker:
                     "errors": errors,
                     "reconnects": self._reconnects,
                     "reconnect_delays": self._connects.to_json(),
+                    "returns": {
+                        "dropped": self._dropped,
+                        "again": sum(
+                            client.ledger.again
+                            for client in self._clients.values()
+                            if client.ledger is not None
+                        ),
+                        "back": self._backs.to_json(),
+                        "whole": self._wholes.to_json(),
+                        "refused": self._not_back,
+                    },
                 }
             }
         )

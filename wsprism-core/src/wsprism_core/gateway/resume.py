@@ -95,6 +95,8 @@ class Resumes:
         self._over = over
         # By session, the one that has been gone longest first.
         self._detached: dict[str, Detached] = {}
+        # Their ids by tenant and user: many may be gone when one user is ended.
+        self._of_user: dict[tuple[str, str], dict[str, None]] = {}
 
     def __len__(self) -> int:
         return len(self._detached)
@@ -119,6 +121,8 @@ class Resumes:
         """Keep a session for the window."""
         timer = self._wheel.after(self._window, lambda: self._end(session.id))
         self._detached[session.id] = Detached(session, code, reason, timer)
+        whose = session.tenant, session.user
+        self._of_user.setdefault(whose, {})[session.id] = None
         if len(self._detached) > self._most:
             self._end(next(iter(self._detached)))
 
@@ -140,18 +144,23 @@ class Resumes:
     def take(self, session: Session) -> None:
         """Let a session come back: its token is good no more."""
         session.resumed += 1
-        found = self._detached.pop(session.id, None)
-        if found is not None:
-            found.timer.cancel()
+        if session.id in self._detached:
+            self._remove(session.id)
 
     def end(
         self, tenant: str, *, id: str | None = None, user: str | None = None
     ) -> None:
         """End those of a session's id, or of a user."""
-        for one in tuple(self._detached.values()):
-            session = one.session
-            if session.tenant == tenant and (session.id == id or session.user == user):
-                self._end(session.id)
+        ended: dict[str, None] = {}
+        if user is not None:
+            ended |= self._of_user.get((tenant, user), {})
+        found = None if id is None else self._detached.get(id)
+        if found is not None and found.session.tenant == tenant:
+            ended[found.session.id] = None
+        for one in ended:
+            # A plugin that hears of one's end may have ended the next.
+            if one in self._detached:
+                self._end(one)
 
     def of_tenant(self, tenant: str) -> list[str]:
         """Return the ids of a tenant's sessions that may come back."""
@@ -170,9 +179,16 @@ class Resumes:
             self._end(id)
 
     def _end(self, id: str) -> None:
+        self._over(self._remove(id))
+
+    def _remove(self, id: str) -> Detached:
         detached = self._detached.pop(id)
         detached.timer.cancel()
-        self._over(detached)
+        whose = detached.session.tenant, detached.session.user
+        del self._of_user[whose][id]
+        if not self._of_user[whose]:
+            del self._of_user[whose]
+        return detached
 
     def _digest(self, tenant: str, user: str, about: str) -> str:
         said = "\0".join((tenant, user, about)).encode("utf-8", "surrogatepass")

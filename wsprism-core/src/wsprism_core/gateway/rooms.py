@@ -131,6 +131,11 @@ class RoomDesk:
                 # What a plugin wanted done about the join has ended it.
                 raise ProtocolError(ErrorCode.NOT_ALLOWED, "you may not join this room")
             membership.asked = True
+            if missed is not None:
+                # Where it is refused what it wants, nobody knows that it has heard so.
+                channel = membership.room.channel
+                is_known = missed.epoch == channel.epoch and missed.seq <= channel.seq
+                membership.starts_behind(missed.seq if is_known else 0)
         session.active = membership
         self._tell_joined(membership, ref, missed)
 
@@ -202,6 +207,10 @@ class RoomDesk:
                 about["reason"] = str(refused)
             elif missed.seq < room.channel.seq:
                 replays.append((room, pulls(room, missed, self._catalog)))
+            # No ping of the connection before is answered any more.
+            membership.starts_behind(
+                missed.seq if refused is None else room.channel.seq
+            )
             told.append(about)
         return told, replays
 
@@ -288,6 +297,7 @@ class RoomDesk:
             data["recovered"] = refused is None
             if refused is None:
                 replay = pulls(room, missed, self._catalog)
+                membership.starts_behind(missed.seq)
                 # What was live until now is no part of what follows the answer.
                 self._delivery.send_now(session)
             else:

@@ -32,7 +32,7 @@ class Membership:
             until there is one.
         probed: The room's newest number when its session was pinged last.
         proven: The same of the last ping that was answered: so much has certainly
-            arrived.
+            arrived. Before the first one it is what the client said that it has.
     """
 
     __slots__ = (
@@ -54,6 +54,13 @@ class Membership:
         self.asked = False
         self.newest: dict[Hashable, int] | None = None
         self.probed = self.proven = room.channel.seq
+
+    def starts_behind(self, seq: int) -> None:
+        """Note that all behind a number is sent now, and that none of it has arrived.
+
+        What a ping has asked of before proves nothing of it.
+        """
+        self.probed = self.proven = seq
 
 
 class Room:
