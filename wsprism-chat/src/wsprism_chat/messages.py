@@ -49,13 +49,16 @@ LONGEST_SANCTION_S: Final = 315_360_000
 #: The slowest slow mode: a message a day, in milliseconds.
 LONGEST_SLOW_MS: Final = 86_400_000
 
+#: The largest integer that JavaScript can tell from the next one.
+_MAX_INTEGER: Final = 2**53 - 1
+
 Id = Annotated[str, Field(min_length=1, max_length=64)]
-Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Seq = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Text = Annotated[str, Field(min_length=1)]
 User = Annotated[str, Field(min_length=1, max_length=256)]
 Emoji = Annotated[str, Field(min_length=1, max_length=32)]
-Version = Annotated[int, Field(ge=1, le=2**53 - 1)]
+Version = Annotated[int, Field(ge=1, le=_MAX_INTEGER)]
 Seconds = Annotated[int, Field(ge=1, le=LONGEST_SANCTION_S)]
 SlowMs = Annotated[int, Field(ge=0, le=LONGEST_SLOW_MS)]
 
