@@ -20,7 +20,7 @@ def test_defaults() -> None:
         "reactions_batch_ms": 250,
         "reactions_max_kinds": 16,
         "reactions_max": 1_000,
-        "reactions_max_messages": 500,
+        "reactions_max_messages": 10_000,
         "receipts_max_members": 50,
         "max_marks": 100_000,
         "max_rooms": 10_000,

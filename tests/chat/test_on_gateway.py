@@ -599,7 +599,7 @@ async def stored(
     return acknowledged
 
 
-async def test_rules_and_marks_outlive_a_restart(
+async def test_rules_marks_and_reactions_outlive_a_restart(
     gateway: type[GatewayHarness], tmp_path: Path
 ) -> None:
     config = config_with(gateway={"history": {"file": str(tmp_path / "h.db")}})
@@ -614,6 +614,8 @@ async def test_rules_and_marks_outlive_a_restart(
         await stored(gw, 2, ann, "edit", edit)
         await ann.request("chat", "ban", {"user": "user:bob"}, room="lobby")
         await ann.request("chat", "read", {"seq": 2}, room="lobby")
+        reaction = {"id": said["id"], "emoji": "+"}
+        await ann.request("chat", "react", reaction, room="lobby")
     async with (
         gateway("chat", config=config) as gw,
         gw.connect("ann") as ann,
@@ -628,3 +630,4 @@ async def test_rules_and_marks_outlive_a_restart(
         assert got["data"]["seq"] == 2
         (row,) = await page(ann)
         assert (row["msg"], row["version"]) == ("uno", 2)
+        assert row["reactions"] == {"+": 1}

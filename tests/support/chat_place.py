@@ -23,7 +23,15 @@ from wsprism_core import (
 from wsprism_core.state.memory import MemoryState
 from wsprism_core.state.port import StateBounds
 
-__all__ = ("RECOVERABLE", "Place", "Room", "Visitor", "refusal")
+__all__ = (
+    "RECOVERABLE",
+    "Place",
+    "Room",
+    "Visitor",
+    "owned",
+    "refusal",
+    "room_of_two",
+)
 
 RECOVERABLE = {"msg", "edited", "deleted", "erased"}
 
@@ -162,6 +170,20 @@ class Place:
         actions = self.do(visitor, "send", {"msg": msg, **more})
         id: str = actions[0].data["id"]
         return id
+
+
+def owned(**section: Any) -> tuple[Place, Visitor, Visitor]:
+    """A place whose room r1 is ann's, and bob is in it."""
+    place = Place(**section)
+    ann = place.enter("ann", "r1")
+    place.do(ann, "create")
+    return place, ann, place.enter("bob", "r1")
+
+
+def room_of_two(**section: Any) -> tuple[Place, Visitor, Visitor]:
+    """A place with ann and bob in r1, which nobody owns."""
+    place = Place(**section)
+    return place, place.enter("ann", "r1"), place.enter("bob", "r1")
 
 
 def refusal(place: Place, visitor: Visitor, type: str, data: Any = None) -> ErrorCode:

@@ -8,11 +8,12 @@ from random import Random
 from typing import Final
 
 from wsprism_chat.config import ChatConfig
+from wsprism_chat.conversation import erased
 from wsprism_chat.filters import FilterChain, load_filters
 from wsprism_chat.ids import MessageIds
 from wsprism_chat.log import Recall
 from wsprism_chat.manifest import REFUSED_AT_BOUND, manifest
-from wsprism_chat.service import ChatService, erased
+from wsprism_chat.service import ChatService
 from wsprism_core import (
     Actions,
     Envelope,
