@@ -80,6 +80,7 @@ class Visitor:
         self.user = user
         self.tenant = tenant
         self.rooms: list[str] = []
+        self.is_open = True
 
     def is_member(self, room: str) -> bool:
         return room in self.rooms
@@ -104,7 +105,9 @@ class Place:
         self.time = 1_000.0
         self.rooms: dict[str, Room] = {}
         self.visitors: dict[str, Visitor] = {}
-        self.state = state or MemoryState(StateBounds(1_000, 100_000))
+        # An empty state is false.
+        empty = MemoryState(StateBounds(1_000, 100_000))
+        self.state = empty if state is None else state
         numbers = count(1)
         self.chat = ChatService(
             ChatConfig(**section),
@@ -132,9 +135,14 @@ class Place:
             if one.is_member(room)
         ]
 
+    def member_count(self, room: str) -> int:
+        return sum(one.is_member(room) for one in self.visitors.values())
+
     def sessions_of(self, user: str) -> Iterable[Session]:
         return [
-            cast("Session", one) for one in self.visitors.values() if one.user == user
+            cast("Session", one)
+            for one in self.visitors.values()
+            if one.user == user and one.is_open
         ]
 
     # ------------------------------------------------------------------ what happens
@@ -143,8 +151,30 @@ class Place:
         """Let a user in with one more session, and into rooms."""
         id = f"s{len(self.visitors) + 1}"
         visitor = self.visitors[id] = Visitor(id, f"user:{name}")
-        visitor.rooms += rooms
+        self.chat.opened(cast("Session", visitor))
+        for room in rooms:
+            self.join(visitor, room)
         return visitor
+
+    def join(self, visitor: Visitor, room: str) -> None:
+        visitor.rooms.append(room)
+        self.chat.joined(cast("Session", visitor), room)
+
+    def detach(self, visitor: Visitor) -> None:
+        """Have a session lose its connection."""
+        visitor.is_open = False
+        self.chat.detached(cast("Session", visitor))
+
+    def resume(self, visitor: Visitor) -> None:
+        visitor.is_open = True
+        self.chat.resumed(cast("Session", visitor))
+
+    def end(self, visitor: Visitor) -> None:
+        """Have a session end, connected or not."""
+        visitor.is_open = False
+        for room in list(visitor.rooms):
+            self.leave(visitor, room)
+        self.chat.closed(cast("Session", visitor))
 
     def leave(self, visitor: Visitor, room: str) -> list[Action]:
         visitor.rooms.remove(room)

@@ -13,6 +13,8 @@ from wsprism_chat.governing import Governing
 from wsprism_chat.log import RoomLogs
 from wsprism_chat.moderation import Moderation
 from wsprism_chat.owned import OwnedRooms
+from wsprism_chat.people import People
+from wsprism_chat.presence import Presence
 from wsprism_chat.reactions import ReactionBook
 from wsprism_chat.reading import Marks
 from wsprism_chat.refusals import bad_request
@@ -28,8 +30,9 @@ class ChatService:
     """Chat in the rooms of one tenant.
 
     The gateway numbers the messages of a room, holds the last of them, and remembers
-    what was acknowledged. The service keeps who rules a room, who reacted and up to
-    where each has read, which outlives it; and who types, which ends with the room.
+    what was acknowledged. The service keeps who rules a room, who reacted, up to where
+    each has read and what users say of themselves, which outlives it; and who types,
+    which ends with the room.
 
     Args:
         config: The limits.
@@ -77,7 +80,19 @@ class ChatService:
         ruled = Governing(
             around, owned=owned, roles=roles, moderation=moderation, signals=signals
         )
-        self._direct = DirectRooms(around, config.max_direct_rooms)
+        self._presence = presence = Presence(
+            config,
+            around,
+            people=People(state, around.tenant, config.max_people, around.wall_ms),
+            owned=owned,
+            filters=filters,
+        )
+        direct = DirectRooms(around, config.max_direct_rooms)
+        self._do_anywhere: dict[str, Callable[[Session, Any], Actions]] = {
+            "open": direct.open,
+            "status": presence.status,
+            "presence": presence.presence,
+        }
         self._do: dict[str, Callable[[Session, str, Any], Actions]] = {
             "send": said.send,
             "edit": said.edit,
@@ -108,19 +123,21 @@ class ChatService:
 
         Args:
             session: Who sent it.
-            message: The envelope; but for `open`, with a room that the sender is in.
+            message: The envelope; but for what concerns no room, with one that the
+                sender is in.
 
         Raises:
             ProtocolError: It is refused.
         """
-        if message.type == "open":
-            return self._direct.open(session, message.data)
         do = self._do.get(message.type)
-        if do is None:
+        if do is not None:
+            # RoomRule.MEMBER: the gateway puts the active room where none is named.
+            assert message.room is not None
+            return do(session, message.room, message.data)
+        do_anywhere = self._do_anywhere.get(message.type)
+        if do_anywhere is None:
             raise bad_request(f"chat has no type {message.type!r}")
-        # RoomRule.MEMBER: the gateway has put the active room where none was named.
-        assert message.room is not None
-        return do(session, message.room, message.data)
+        return do_anywhere(session, message.data)
 
     # --------------------------------------------------------- what the gateway tells
 
@@ -130,6 +147,7 @@ class ChatService:
 
     def joined(self, session: Session, room: str) -> list[Action]:
         """Show a session the last messages of a room that it has joined."""
+        self._presence.joined(session, room)
         most = self._config.history_on_join
         if not most:
             return []
@@ -138,8 +156,21 @@ class ChatService:
             return []
         return [Push("history", page, session=session.id, room=room)]
 
+    def opened(self, session: Session) -> None:
+        """Note a session that has begun."""
+        self._presence.opened(session)
+
+    def detached(self, session: Session) -> None:
+        """Note that a session has no connection for now."""
+        self._presence.detached(session)
+
+    def closed(self, session: Session) -> None:
+        """Note a session that is over."""
+        self._presence.closed(session)
+
     def resumed(self, session: Session) -> list[Action]:
         """Take a session out of rooms that it may not be in any more."""
+        self._presence.resumed(session)
         return [
             LeaveRoom(session.id, room)
             for room in session.rooms
@@ -148,7 +179,8 @@ class ChatService:
 
     def left(self, session: Session, room: str) -> list[Action]:
         """Forget what ends with a membership, and with the last one of a room."""
-        if not any(True for _ in self._around.members(room)):
+        self._presence.left(session, room)
+        if not self._around.member_count(room):
             self._logs.forget(room)
             self._signals.forget(room)
             self._moderation.forget(room, self._around.now())
@@ -159,4 +191,4 @@ class ChatService:
 
     def tick(self) -> list[Action]:
         """Tell what is due."""
-        return self._signals.due()
+        return [*self._signals.due(), *self._presence.due()]

@@ -126,11 +126,8 @@ class Signals:
         self.typists.pop(room, None)
 
     def _is_small(self, room: str) -> bool:
-        most = self._config.receipts_max_members
-        for count, _ in enumerate(self._around.members(room)):
-            if count >= most:
-                return False
-        return most > 0
+        count = self._around.member_count(room)
+        return count <= self._config.receipts_max_members
 
 
 def _typing_of(change: TypistChange, room: str) -> Broadcast:

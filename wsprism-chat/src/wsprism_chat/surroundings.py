@@ -25,6 +25,9 @@ class Surroundings(Protocol):
     def members(self, room: str) -> Iterable[Member]:
         """Return the members of a room."""
 
+    def member_count(self, room: str) -> int:
+        """Return how many members a room has."""
+
     def sessions_of(self, user: str) -> Iterable[Session]:
         """Return the open sessions of a user."""
 
