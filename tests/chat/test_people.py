@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsprism_chat.people import People
 from wsprism_core import ErrorCode, ProtocolError
@@ -93,6 +95,14 @@ def test_what_one_has_chosen_stays_until_one_says_otherwise() -> None:
     assert again.of("ann") == {**busy, "since_ms": 5_000}
     again.choose("ann", "online", "")
     assert again.of("ann") == {"user": "ann", "status": "online", "since_ms": 5_001}
+
+
+@given(st.text(max_size=100))
+def test_any_words_are_kept_as_they_are(text: str) -> None:
+    town = Town()
+    town.people.came("ann", "s1")
+    town.people.choose("ann", "away", text)
+    assert town.again().of("ann").get("text", "") == text
 
 
 def test_what_is_newer_has_the_larger_number_though_the_clock_is_set_back() -> None:
