@@ -10,8 +10,6 @@ connection still seems to live. When all is quiet, the ledger must be whole.
 from __future__ import annotations
 
 import asyncio
-import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,9 +19,9 @@ from random import Random
 from typing import Final
 
 import click
-import yaml
 
 from faults.ledger import Ledger
+from faults.mortal import MortalGateway
 from faults.talker import Talker
 from support.waiting import until
 
@@ -32,20 +30,6 @@ __all__ = ("Outcome", "converse")
 TALKERS: Final = 6
 #: Until everybody has heard everything, in seconds.
 PATIENCE: Final = 30.0
-_CONFIG: Final = {
-    "version": 1,
-    "tenants": [
-        {
-            "id": "main",
-            "limits": {"max_frame_bytes": 65_536},
-            "policy": {
-                "rate_limit_rps": 0,
-                "ext_allowlist": ["*:*"],
-                "sessions": {"max_sessions_per_user": 0},
-            },
-        }
-    ],
-}
 
 
 @dataclass
@@ -67,43 +51,6 @@ class Outcome:
     kills: int
 
 
-class _Gateway:
-    """A gateway on one port and one file, however often it dies.
-
-    Args:
-        folder: Where its configuration, log and history are.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
-        history = {"file": str(folder / "history.db")}
-        gateway = {"listen": f"127.0.0.1:{self.port}", "history": history}
-        self._config = folder / "wsprism.yaml"
-        self._config.write_text(yaml.safe_dump({**_CONFIG, "gateway": gateway}))
-        self._log = folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        main = "import sys; from wsprism_core.launcher import main; sys.exit(main())"
-        line = [sys.executable, "-c", main, "run", "--dev", "--plugins", "chat"]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*line, "--config", str(self._config)], stdout=log, stderr=log
-            )
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def stop(self) -> int:
-        assert self._process is not None
-        self._process.terminate()
-        return self._process.wait(20)
-
-
 async def converse(seed: int, *, seconds: float = 2.0, kills: int = 2) -> Outcome:
     """Have a conversation, and see whether it is whole.
 
@@ -114,13 +61,13 @@ async def converse(seed: int, *, seconds: float = 2.0, kills: int = 2) -> Outcom
     """
     chance = Random(seed)
     with tempfile.TemporaryDirectory(prefix="wsprism-faults-") as folder:
-        gateway = _Gateway(Path(folder))
+        gateway = MortalGateway(Path(folder))
         await asyncio.to_thread(gateway.start)
         ledger = Ledger()
         talkers = [
             Talker(
                 f"u{n}",
-                f"ws://127.0.0.1:{gateway.port}/v1/ws?tenant=main&ticket=dev:u{n}",
+                f"{gateway.url}&ticket=dev:u{n}",
                 ledger,
                 Random(chance.random()),
             )
@@ -151,7 +98,11 @@ async def converse(seed: int, *, seconds: float = 2.0, kills: int = 2) -> Outcom
 
 
 async def _go_wrong(
-    gateway: _Gateway, talkers: list[Talker], chance: Random, seconds: float, kills: int
+    gateway: MortalGateway,
+    talkers: list[Talker],
+    chance: Random,
+    seconds: float,
+    kills: int,
 ) -> None:
     """Cut connections and kill the gateway at times that chance gives."""
     events = [(chance.uniform(0, seconds), "kill") for _ in range(kills)]
