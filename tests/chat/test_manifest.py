@@ -12,7 +12,7 @@ def erase(tenant: str, room: str, user: str) -> None:
 CHAT = manifest(erase)
 KINDS: tuple[Inbound | Outbound, ...] = (*CHAT.inbound, *CHAT.outbound)
 EVENTS = {"msg", "edited", "deleted", "erased"}
-LATEST = {"typing", "reactions", "read"}
+LATEST = {"typing", "reactions", "read", "status"}
 
 
 def test_chat_owns_its_name_and_id() -> None:
@@ -25,7 +25,7 @@ def test_chat_owns_its_name_and_id() -> None:
 
 def test_only_members_of_a_room_are_heard() -> None:
     others = {one.name for one in CHAT.inbound if one.room is not RoomRule.MEMBER}
-    assert others == {"open"}
+    assert others == {"open", "status", "presence"}
 
 
 def test_what_changes_a_room_is_numbered_and_never_dropped_silently() -> None:
@@ -40,10 +40,11 @@ def test_of_what_passes_only_the_newest_counts() -> None:
     assert set(by_delivery.values()) == {Delivery.LATEST, Delivery.RELIABLE}
 
 
-def test_history_rides_bulk_and_all_else_interactive() -> None:
+def test_what_is_asked_for_in_pages_rides_bulk_and_all_else_interactive() -> None:
     for one in KINDS:
         lane = one.lane or CHAT.lane
-        assert lane == ("bulk" if one.name == "history" else "interactive")
+        is_page = one.name in {"history", "presence"}
+        assert lane == ("bulk" if is_page else "interactive")
 
 
 def test_every_type_says_what_it_is_for() -> None:

@@ -585,6 +585,110 @@ async def test_a_filter_that_is_not_there_refuses_to_start(
             pass
 
 
+# -------------------------------------------------------------------------- presence
+
+
+async def who(client: ScriptedClient, user: str) -> dict[str, Any]:
+    """Return what a client is told of a user whom it asks for."""
+    got = await client.request("chat", "presence", {"users": [user]})
+    (told,) = got["data"]["users"]
+    found: dict[str, Any] = told
+    return found
+
+
+async def statuses(gw: GatewayHarness, client: ScriptedClient) -> list[dict[str, Any]]:
+    """Return what a client is told of others' statuses in the next moments."""
+    await gw.advance(2)
+    got = [one for one in await client.read_all() if isinstance(one, dict)]
+    return [one["data"] for one in got if one["type"] == "status"]
+
+
+async def test_a_user_with_two_connections_is_one_and_gone_with_the_last(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with lobby(gateway, "ann", "bob") as (gw, ann, bob):
+        phone = await gw.dial(ticket="dev:bob", name="phone")
+        await phone.expect_push("sys.authed")
+        await phone.join("lobby")
+        ack = await phone.request("chat", "status", {"status": "busy", "text": "zzz"})
+        busy = {
+            "user": "user:bob",
+            "status": "busy",
+            "text": "zzz",
+            "since_ms": ack["data"]["since_ms"],
+        }
+        assert await statuses(gw, ann) == [busy]
+        assert await statuses(gw, bob) == [busy]
+        await phone.close()
+        assert await statuses(gw, ann) == []
+        assert await who(ann, "user:bob") == busy
+        await bob.close()
+        (gone,) = await statuses(gw, ann)
+        assert (gone["status"], gone["text"]) == ("offline", "zzz")
+        assert gone["since_ms"] > busy["since_ms"]
+        assert await who(ann, "user:bob") == gone
+
+
+async def test_who_drops_and_comes_back_was_never_offline(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with lobby(gateway, "ann") as (gw, ann):
+        bob = await gw.dial(ticket="dev:bob", name="bob")
+        token = (await bob.expect_push("sys.authed"))["data"]["resume"]
+        await bob.join("lobby")
+        bob.drop_link()
+        assert await statuses(gw, ann) == []
+        assert (await who(ann, "user:bob"))["status"] == "online"
+        back = await gw.dial(ticket="dev:bob", name="bob", resume=token)
+        await back.expect_push("sys.authed")
+        assert await statuses(gw, ann) == []
+        dropped_ms = gw.clock.wall_ms()
+        back.drop_link()
+        await gw.advance(31)
+        (gone,) = await statuses(gw, ann)
+        assert gone["status"] == "offline"
+        assert gone["since_ms"] == dropped_ms
+
+
+async def test_a_crowd_is_told_of_no_status(gateway: type[GatewayHarness]) -> None:
+    section = {"status_max_members": 2}
+    async with lobby(gateway, "ann", "bob", "cat", **section) as (gw, ann, bob, _):
+        await bob.request("chat", "status", {"status": "away"})
+        assert await statuses(gw, ann) == []
+        assert (await who(ann, "user:bob"))["status"] == "away"
+
+
+async def test_a_status_that_is_none_is_refused(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with lobby(gateway, "ann") as (_, ann):
+        for type, data in (
+            ("status", {"status": "offline"}),
+            ("status", {"status": "busy", "text": "x" * 101}),
+            ("presence", {"users": []}),
+            ("presence", {"users": ["user:bob"] * 51}),
+        ):
+            ref = await ann.send("chat", type, data, ack=True)
+            await ann.expect_error("BAD_REQUEST", ref=ref)
+
+
+async def test_last_seen_outlives_a_restart(
+    gateway: type[GatewayHarness], tmp_path: Path
+) -> None:
+    config = config_with(gateway={"history": {"file": str(tmp_path / "h.db")}})
+    async with gateway("chat", config=config) as gw, gw.connect("bob") as bob:
+        await bob.request("chat", "status", {"status": "busy", "text": "zzz"})
+        await gw.advance(60)
+        seen_ms = gw.clock.wall_ms()
+    async with gateway("chat", config=config) as gw, gw.connect("ann") as ann:
+        assert await who(ann, "user:bob") == {
+            "user": "user:bob",
+            "status": "offline",
+            "text": "zzz",
+            "since_ms": seen_ms,
+        }
+
+
 # -------------------------------------------------------------------- over a restart
 
 
@@ -599,7 +703,7 @@ async def stored(
     return acknowledged
 
 
-async def test_rules_and_marks_outlive_a_restart(
+async def test_rules_marks_and_reactions_outlive_a_restart(
     gateway: type[GatewayHarness], tmp_path: Path
 ) -> None:
     config = config_with(gateway={"history": {"file": str(tmp_path / "h.db")}})
@@ -614,6 +718,8 @@ async def test_rules_and_marks_outlive_a_restart(
         await stored(gw, 2, ann, "edit", edit)
         await ann.request("chat", "ban", {"user": "user:bob"}, room="lobby")
         await ann.request("chat", "read", {"seq": 2}, room="lobby")
+        reaction = {"id": said["id"], "emoji": "+"}
+        await ann.request("chat", "react", reaction, room="lobby")
     async with (
         gateway("chat", config=config) as gw,
         gw.connect("ann") as ann,
@@ -628,3 +734,4 @@ async def test_rules_and_marks_outlive_a_restart(
         assert got["data"]["seq"] == 2
         (row,) = await page(ann)
         assert (row["msg"], row["version"]) == ("uno", 2)
+        assert row["reactions"] == {"+": 1}

@@ -46,6 +46,9 @@ class StillGateway:
     def members(self, tenant: str, room: str) -> Sequence[Member]:
         return ()
 
+    def member_count(self, tenant: str, room: str) -> int:
+        return 0
+
     def sessions_of(self, tenant: str, user: str) -> Sequence[Session]:
         return ()
 
@@ -111,9 +114,12 @@ def test_every_hook_is_one_of_the_gateways() -> None:
     callers = manager.get_hookcallers(manager.get_plugin("chat")) or ()
     assert {caller.name for caller in callers} == {
         "check_join",
+        "on_close",
+        "on_detach",
         "on_join",
         "on_leave",
         "on_message",
+        "on_open",
         "on_resume",
         "on_start",
         "on_stop",

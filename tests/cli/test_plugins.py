@@ -57,7 +57,7 @@ def test_what_is_really_installed() -> None:
     chat = rows[0].split(maxsplit=6)
     assert chat[1:4] == ["wsprism-chat", version("wsprism-chat"), "loaded"]
     assert chat[4:6] == ["chat", "(2)"]
-    assert "on_message, on_resume, on_start, on_stop, register_services" in chat[6]
+    assert "on_message, on_open, on_resume, on_start, on_stop" in chat[6]
 
 
 def test_json_for_programs() -> None:

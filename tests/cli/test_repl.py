@@ -24,12 +24,13 @@ from wsprism_core.client import (
 class FakeClient:
     """Writes down what is sent; what arrives is put in by the test."""
 
-    def __init__(self) -> None:
-        self.authed = {"services": {"game": 1, "chat": 2}}
+    def __init__(self, **authed: Any) -> None:
+        self.authed: dict[str, Any] = {"services": {"game": 1, "chat": 2}, **authed}
         self.closed: tuple[int, str] | None = None
         self.sent: list[tuple[Any, ...]] = []
         self.arriving: asyncio.Queue[Event | None] = asyncio.Queue()
         self.refusal: Exception | None = None
+        self.epoch: str | None = None
 
     async def send(
         self, svc: str, type: str, data: Any = None, *, room: str | None = None
@@ -42,8 +43,15 @@ class FakeClient:
         self, svc: str, type: str, data: Any = None, *, room: str | None = None
     ) -> dict[str, Any]:
         await self.send(svc, type, data, room=room)
-        answer = {"alias": 7, "members": []}
+        answer: dict[str, Any] = {"alias": 7, "members": []}
+        if self.epoch is not None:
+            answer |= {"epoch": self.epoch, "seq": 0}
         return {"svc": "sys", "type": "joined", "ref": 1, "room": room, "data": answer}
+
+    async def join(self, room: str, **since: Any) -> dict[str, Any]:
+        self.sent.append(("join", room, since))
+        data = {"alias": 9, "epoch": since["epoch"], "seq": 3, "recovered": True}
+        return {"svc": "sys", "type": "joined", "room": room, "data": data}
 
     async def send_raw_text(self, text: str) -> None:
         self.sent.append((text,))
@@ -196,3 +204,100 @@ async def test_no_task_is_left_behind() -> None:
     before = asyncio.all_tasks()
     assert await Desk(wait=0.001).run() == 0
     assert asyncio.all_tasks() == before
+
+
+# ------------------------------------------------------------------------ coming back
+
+
+#: What is typed last waits for this.
+LAST = "m9"
+
+
+class Away:
+    """A conversation whose connection is lost, and another one that is found."""
+
+    def __init__(
+        self, found: FakeClient | None, *lines: str, until: str = "nothing"
+    ) -> None:
+        self.lost = FakeClient()
+        self.lost.epoch = "e1"
+        self.shown: list[str] = []
+        self._found = found
+        self._lines = lines
+        self._until = until
+        self._is_time = asyncio.Event()
+
+    async def run(self) -> int:
+        return await converse(
+            cast("Client", self.lost), self._typed(), self._show, back=self._back
+        )
+
+    async def _typed(self) -> AsyncIterator[str]:
+        yield "/join lobby"
+        self.lost.arriving.put_nowait(said(1))
+        self.lost.end(1006, "")
+        # What comes next is typed when that is shown which is waited for.
+        await self._is_time.wait()
+        for line in self._lines:
+            yield line
+
+    async def _back(self, lost: Client) -> Client | None:
+        assert lost is cast("Client", self.lost)
+        return cast("Client", self._found)
+
+    def _show(self, line: Line) -> None:
+        self.shown.append("".join(piece.text for piece in line))
+        if self._until in self.shown[-1]:
+            self._is_time.set()
+
+
+def said(seq: int) -> TextEvent:
+    data = {"msg": f"m{seq}"}
+    return TextEvent(
+        {"svc": "chat", "type": "msg", "room": "lobby", "seq": seq, "data": data}
+    )
+
+
+async def test_a_session_that_goes_on_shows_what_was_missed_once() -> None:
+    room = {"room": "lobby", "alias": 8, "epoch": "e1", "seq": 3, "recovered": True}
+    found = FakeClient(resumed=True, rooms=[room])
+    for seq in 1, 2, 3, 9:
+        found.arriving.put_nowait(said(seq))
+    away = Away(found, "/hot 1 1 x lobby", until=LAST)
+    assert await away.run() == 0
+    assert away.shown[1:] == [
+        '< chat.msg room=lobby seq=1 {"msg":"m1"}',
+        "closed: 1006 no close frame",
+        "back, with what was missed",
+        '< chat.msg room=lobby seq=2 {"msg":"m2"}',
+        '< chat.msg room=lobby seq=3 {"msg":"m3"}',
+        '< chat.msg room=lobby seq=9 {"msg":"m9"}',
+    ]
+    assert found.sent == [(1, 1, b"x", {"seq": None, "alias": 8, "ack": False})]
+
+
+async def test_what_cannot_be_had_any_more_is_told() -> None:
+    room = {"room": "lobby", "alias": 8, "epoch": "e2", "seq": 3, "recovered": False}
+    found = FakeClient(resumed=True, rooms=[{**room, "reason": "epoch_changed"}])
+    away = Away(found, until="epoch_changed")
+    assert await away.run() == 0
+    assert away.shown[-1] == (
+        "? not all that was missed can be had of lobby: epoch_changed"
+    )
+
+
+async def test_a_new_session_joins_from_where_the_old_one_was() -> None:
+    found = FakeClient(resumed=False)
+    found.arriving.put_nowait(said(9))
+    away = Away(found, "/hot 1 1 x lobby", until=LAST)
+    assert await away.run() == 0
+    assert found.sent[0] == ("join", "lobby", {"epoch": "e1", "seq": 1})
+    assert found.sent[1][3]["alias"] == 9
+    assert away.shown[-3] == "back, as a new session"
+    assert away.shown[-1] == '< chat.msg room=lobby seq=9 {"msg":"m9"}'
+
+
+async def test_where_there_is_no_coming_back_it_ends() -> None:
+    away = Away(None)
+    assert await away.run() == 1
+    assert away.shown[-1] == "closed: 1006 no close frame"

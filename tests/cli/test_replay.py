@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from support.command_line import environment, read_until, wsprism
 from support.recorded import recording
-from wsprism_chat.service import ChatService
+from wsprism_chat.conversation import Conversation
 from wsprism_cli.main import cli
 from wsprism_core.client import connect
 
@@ -44,13 +44,13 @@ def test_the_same(friday: Path) -> None:
     assert out.endswith("the same: every lane of every session\n")
 
 
-class Rude(ChatService):
+class Rude(Conversation):
     def send(self, user: str, room: str, data: object) -> None:  # type: ignore[override]
         return None
 
 
 def test_different(friday: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsprism_chat.plugin.ChatService", Rude)
+    monkeypatch.setattr("wsprism_chat.service.Conversation", Rude)
     code, out, err = invoke(friday)
     assert (code, err) == (1, "")
     lines = out.splitlines()
@@ -66,7 +66,7 @@ def test_json(friday: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = json.loads(out)
     assert (code, err, told["same"], told["ended"]) == (0, "", True, "closed")
     assert told["first_difference"] is None
-    monkeypatch.setattr("wsprism_chat.plugin.ChatService", Rude)
+    monkeypatch.setattr("wsprism_chat.service.Conversation", Rude)
     code, out, _ = invoke(friday, "--json")
     told = json.loads(out)
     assert (code, told["same"], told["differing_lanes"]) == (1, False, 1)

@@ -216,6 +216,37 @@ async def test_q3_a_flood_above_leaves_the_floor(gateways: Gateways) -> None:
     assert_in_order(slow.of("probe.tick"), keys, "main")
 
 
+async def test_q3_pages_of_history_hold_up_no_live_message(gateways: Gateways) -> None:
+    gateway = gateways(PATIENT)
+    count = 5_000 if FULL else 500
+    async with Row(gateway, closes={1000: 3}) as row, AsyncExitStack() as stack:
+        pager, reader, sender = [
+            await stack.enter_async_context(Listener(await row.connect(user)))
+            for user in ("pager", "reader", "sender")
+        ]
+        for one in (pager, reader, sender):
+            await join(one, "hall")
+        # So much that a page is as large as it may be; and how fast it is without any.
+        usual = nearly_worst(await converse(sender, reader, "hall", count))
+        pages = [0]
+        paging = asyncio.ensure_future(page_on(pager, "hall", pages))
+        ages = await converse(sender, reader, "hall", count)
+        paging.cancel()
+        assert pages[0] > count / 100
+        assert nearly_worst(ages) <= max(2 * usual, FAST_ENOUGH)
+        for one in (pager, reader, sender):
+            await one.leave()
+
+
+async def page_on(one: Listener, room: str, pages: list[int]) -> None:
+    """Ask for one page of history after the other, as long as it lasts."""
+    while True:
+        await one.send("chat", "history", {"limit": 100}, room=room)
+        await one.until("chat.history")
+        one.take()
+        pages[0] += 1
+
+
 async def flood_ticks(one: Listener, user: str, keys: list[str]) -> None:
     first = 0
     while True:

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from simulation.invariants import Invariant
 from simulation.tap import TappedEngine
-from wsprism_chat.service import ChatService
+from wsprism_chat.conversation import Conversation
 from wsprism_core.gateway.recovery import _Replay
 from wsprism_core.gateway.resume import NotResumed, Resumes
 from wsprism_core.gateway.rooms import RoomDesk
@@ -598,7 +598,7 @@ def forget_to_free_a_session() -> Any:
 
 def raise_from_a_service() -> Any:
     """A plugin fails, and nothing but a counter says so."""
-    return patch.object(ChatService, "history", side_effect=RuntimeError("a bug"))
+    return patch.object(Conversation, "history", side_effect=RuntimeError("a bug"))
 
 
 # ------------------------------------------------------------------- the socket

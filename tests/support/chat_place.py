@@ -23,7 +23,15 @@ from wsprism_core import (
 from wsprism_core.state.memory import MemoryState
 from wsprism_core.state.port import StateBounds
 
-__all__ = ("RECOVERABLE", "Place", "Room", "Visitor", "refusal")
+__all__ = (
+    "RECOVERABLE",
+    "Place",
+    "Room",
+    "Visitor",
+    "owned",
+    "refusal",
+    "room_of_two",
+)
 
 RECOVERABLE = {"msg", "edited", "deleted", "erased"}
 
@@ -72,6 +80,7 @@ class Visitor:
         self.user = user
         self.tenant = tenant
         self.rooms: list[str] = []
+        self.is_open = True
 
     def is_member(self, room: str) -> bool:
         return room in self.rooms
@@ -96,7 +105,9 @@ class Place:
         self.time = 1_000.0
         self.rooms: dict[str, Room] = {}
         self.visitors: dict[str, Visitor] = {}
-        self.state = state or MemoryState(StateBounds(1_000, 100_000))
+        # An empty state is false.
+        empty = MemoryState(StateBounds(1_000, 100_000))
+        self.state = empty if state is None else state
         numbers = count(1)
         self.chat = ChatService(
             ChatConfig(**section),
@@ -124,9 +135,14 @@ class Place:
             if one.is_member(room)
         ]
 
+    def member_count(self, room: str) -> int:
+        return sum(one.is_member(room) for one in self.visitors.values())
+
     def sessions_of(self, user: str) -> Iterable[Session]:
         return [
-            cast("Session", one) for one in self.visitors.values() if one.user == user
+            cast("Session", one)
+            for one in self.visitors.values()
+            if one.user == user and one.is_open
         ]
 
     # ------------------------------------------------------------------ what happens
@@ -135,8 +151,30 @@ class Place:
         """Let a user in with one more session, and into rooms."""
         id = f"s{len(self.visitors) + 1}"
         visitor = self.visitors[id] = Visitor(id, f"user:{name}")
-        visitor.rooms += rooms
+        self.chat.opened(cast("Session", visitor))
+        for room in rooms:
+            self.join(visitor, room)
         return visitor
+
+    def join(self, visitor: Visitor, room: str) -> None:
+        visitor.rooms.append(room)
+        self.chat.joined(cast("Session", visitor), room)
+
+    def detach(self, visitor: Visitor) -> None:
+        """Have a session lose its connection."""
+        visitor.is_open = False
+        self.chat.detached(cast("Session", visitor))
+
+    def resume(self, visitor: Visitor) -> None:
+        visitor.is_open = True
+        self.chat.resumed(cast("Session", visitor))
+
+    def end(self, visitor: Visitor) -> None:
+        """Have a session end, connected or not."""
+        visitor.is_open = False
+        for room in list(visitor.rooms):
+            self.leave(visitor, room)
+        self.chat.closed(cast("Session", visitor))
 
     def leave(self, visitor: Visitor, room: str) -> list[Action]:
         visitor.rooms.remove(room)
@@ -162,6 +200,20 @@ class Place:
         actions = self.do(visitor, "send", {"msg": msg, **more})
         id: str = actions[0].data["id"]
         return id
+
+
+def owned(**section: Any) -> tuple[Place, Visitor, Visitor]:
+    """A place whose room r1 is ann's, and bob is in it."""
+    place = Place(**section)
+    ann = place.enter("ann", "r1")
+    place.do(ann, "create")
+    return place, ann, place.enter("bob", "r1")
+
+
+def room_of_two(**section: Any) -> tuple[Place, Visitor, Visitor]:
+    """A place with ann and bob in r1, which nobody owns."""
+    place = Place(**section)
+    return place, place.enter("ann", "r1"), place.enter("bob", "r1")
 
 
 def refusal(place: Place, visitor: Visitor, type: str, data: Any = None) -> ErrorCode:

@@ -64,10 +64,10 @@ class HistoryContract:
         yield store
         await store.stop()
 
-    async def fill(self, room: RoomHistory, count: int, size: int = 2) -> None:
+    async def fill(self, room: RoomHistory, count: int, data: str = "xx") -> None:
         told = Told()
         for n in range(count):
-            room.append(message("x" * size, ts=1_000 + n * 1_000), told)
+            room.append(message(data, ts=1_000 + n * 1_000), told)
         await told.all(count)
 
     async def test_an_empty_room_holds_nothing(self, store: HistoryStore) -> None:
@@ -157,12 +157,21 @@ class HistoryContract:
     @pytest.mark.parametrize("retention", [Retention(bytes=1_000)])
     async def test_so_many_bytes_are_kept(self, store: HistoryStore) -> None:
         room = store.open("acme", "lobby")
-        await self.fill(room, 10, size=200)
+        await self.fill(room, 10, "x" * 200)
         assert 1 <= len(room.read(limit=50)) <= 5
         assert room.oldest == room.read(limit=50)[0].seq
         # One that is larger than all that is kept is forgotten at once.
-        await self.fill(room, 1, size=2_000)
+        await self.fill(room, 1, "x" * 2_000)
         assert room.oldest == room.seq + 1
+
+    @pytest.mark.parametrize("retention", [Retention(bytes=1_000)])
+    async def test_bytes_are_counted_and_not_characters(
+        self, store: HistoryStore
+    ) -> None:
+        room = store.open("acme", "lobby")
+        # In JSON 302 bytes each, and an envelope's 128: two of them fit.
+        await self.fill(room, 10, "語" * 100)
+        assert [one.seq for one in room.read(limit=50)] == [9, 10]
 
     @pytest.mark.parametrize("retention", [Retention(age=3)])
     async def test_what_is_too_old_is_forgotten(self, store: HistoryStore) -> None:

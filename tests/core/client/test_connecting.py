@@ -70,6 +70,20 @@ async def test_a_tenant_goes_where_it_belongs() -> None:
             assert client.authed["tenant"] == "acme"
 
 
+async def test_a_lost_session_goes_on(url: str) -> None:
+    async with connect(url, ticket="dev", tenant="default") as client:
+        n = (await client.join("lobby"))["data"]["n"]
+        client._link.abort()
+        token = client.authed["resume"]
+        async with connect(url, ticket="dev", resume=token) as again:
+            assert again.authed["resumed"] is True
+            assert again.authed["sid"] == client.authed["sid"]
+            (room,) = again.authed["rooms"]
+            assert (room["room"], room["n"]) == ("lobby", n)
+        async with connect(url, ticket="dev", resume=token) as late:
+            assert late.authed["resumed"] is False
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -142,7 +142,7 @@ async def test_presence(gateway: type[GatewayHarness]) -> None:
         await cat.join("r")
         await gw.advance(6)
         told = await ann.expect_push("room.presence")
-        assert told["data"] == {"count": 3}
+        assert told["data"] == {"version": 3, "count": 3}
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.late_store import LateStore
+from support.waiting import until
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.config import HistoryConfig, KeptRooms
 from wsprism_core.gateway.keeping import history_store, plugin_state
@@ -202,3 +205,32 @@ async def test_a_room_goes_on_after_a_restart(
         assert again["data"]["n"] > joined["data"]["n"]
         for seq in (2, 3):
             assert (await ann.expect_push("chat.msg"))["seq"] == seq
+
+
+async def test_what_grew_too_old_in_a_quiet_room_is_not_promised(
+    gateway: type[GatewayHarness], tmp_path: Path
+) -> None:
+    file = tmp_path / "h.db"
+    config = config_with(gateway={"history": {"file": str(file)}})
+    async with gateway("chat", config=config) as gw, gw.connect("ann") as ann:
+        joined = (await ann.join("lobby"))["data"]
+        for _ in range(3):
+            await ann.send("chat", "send", TOLD, room="lobby")
+        assert await until(lambda: gw.metrics.history["stored"] == 3)
+        await ann.read_all()
+
+        async def catch_up(seq: int) -> tuple[str | None, int]:
+            since = {"epoch": joined["epoch"], "seq": seq}
+            told = await ann.request("room", "join", since, room="lobby")
+            return told["data"].get("reason"), len(await ann.read_all())
+
+        def sweep(seq: int) -> None:
+            """Forget, as the store does by itself, of rooms that are open as well."""
+            with closing(sqlite3.connect(file)) as db, db:
+                db.execute("DELETE FROM messages WHERE seq <= ?", (seq,))
+
+        assert await catch_up(0) == (None, 3)
+        sweep(1)
+        assert [await catch_up(seq) for seq in (0, 1)] == [("too_old", 0), (None, 2)]
+        sweep(3)
+        assert [await catch_up(seq) for seq in (2, 3)] == [("too_old", 0), (None, 0)]

@@ -11,6 +11,7 @@ from support.services import Lab
 from wsprism_core import (
     Gateway,
     Inbound,
+    JoinRoom,
     Kick,
     Outbound,
     Push,
@@ -80,6 +81,22 @@ async def test_a_plugin_acts_for_its_own_services_only(
         with pytest.raises(ValueError, match="owns 0 services"):
             nobody.perform(Kick("out", **user), tenant="default")
         ann.expect_nothing()
+
+
+async def test_members_are_counted_without_an_audience(
+    gateway: type[GatewayHarness],
+) -> None:
+    lab = Lab()
+    async with gateway(lab) as gw, gw.connect("ann") as ann, gw.connect("bob") as bob:
+        assert lab.gateway.member_count("default", "r1") == 0
+        await ann.join("r1")
+        await bob.join("r1")
+        (_, one) = lab.gateway.members("default", "r1")
+        assert lab.gateway.member_count("default", "r1") == 2
+        assert lab.gateway.member_count("other", "r1") == 0
+        quiet = JoinRoom(one.session, "r2", quiet=True)
+        lab.gateway.perform(quiet, tenant="default")
+        assert lab.gateway.member_count("default", "r2") == 0
 
 
 async def test_a_plugin_adds_to_its_own_counters_only(

@@ -11,13 +11,19 @@ from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
 
 
 async def news(gw: GatewayHarness, client: ScriptedClient) -> list[dict[str, Any]]:
-    """Return the data of the presence that a client is told in the next moments."""
+    """Return the data of the presence that a client is told in the next moments.
+
+    All but its version, which is the same or larger each time.
+    """
     await gw.advance(0.5)
     told = []
+    version = 0
     for message in await client.read_all():
         assert isinstance(message, dict)
         assert (message["svc"], message["type"]) == ("room", "presence")
         assert message["room"] == "r1"
+        assert message["data"]["version"] >= version
+        version = message["data"].pop("version")
         told.append(message["data"])
     return told
 
@@ -209,3 +215,66 @@ async def test_an_empty_room_that_fills_again_starts_afresh(
         await bob.join("r1")
         assert await news(gw, bob) == []
         ann.expect_nothing()
+
+
+async def test_each_list_and_each_change_says_up_to_where_it_goes(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with (
+        gateway() as gw,
+        gw.connect(user="ann") as ann,
+        gw.connect(user="bob") as bob,
+    ):
+        assert (await ann.join("r1"))["data"]["version"] == 1
+        assert (await bob.join("r1"))["data"]["version"] == 2
+        await bob.leave("r1")
+        await bob.join("r1")
+        page = await ann.request("room", "members", room="r1")
+        assert page["data"]["version"] == 4
+        await gw.advance(0.5)
+        assert (await ann.expect_push("room.presence"))["data"]["version"] == 4
+
+
+async def back(gw: GatewayHarness, client: ScriptedClient, token: str) -> Any:
+    """Resume; return the client, and what it is told of who is in its room."""
+    client = await gw.dial(ticket="dev:ann", resume=token)
+    await client.expect_push("sys.authed")
+    return await news(gw, client)
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+async def test_who_was_away_is_told_again_who_is_there(
+    gateway: type[GatewayHarness], crowded: bool
+) -> None:
+    gateway_section = {"presence_max_members": 1 if crowded else 9}
+    async with (
+        gateway(config=config_with(gateway=gateway_section)) as gw,
+        gw.connect(user="bob") as bob,
+        gw.connect(user="cat") as cat,
+    ):
+        ann = await gw.dial(ticket="dev:ann")
+        token = (await ann.expect_push("sys.authed"))["data"]["resume"]
+        for client in ann, bob:
+            await client.join("r1")
+        await gw.advance(1)
+        ann.drop_link()
+        await bob.leave("r1")
+        await cat.join("r1")
+        await gw.advance(5)
+        everybody = [joined(1, "ann"), joined(3, "cat")]
+        listed = {} if crowded else {"members": everybody}
+        assert await back(gw, ann, token) == [{"count": 2, **listed}]
+
+
+async def test_who_certainly_knows_is_told_nothing_again(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway() as gw:
+        ann = await gw.dial(ticket="dev:ann")
+        token = (await ann.expect_push("sys.authed"))["data"]["resume"]
+        await ann.join("r1")
+        # A ping goes and is answered: what was told before it has arrived.
+        await gw.advance(25)
+        ann.drop_link()
+        await gw.settle()
+        assert await back(gw, ann, token) == []

@@ -108,9 +108,11 @@ async def test_a_session_that_does_not_come_back_is_over(
         await gw.advance(29)
         assert not await bob.read_all()
         await gw.advance(2)
-        (left,) = await bob.read_all()
+        left, offline = await bob.read_all()
         assert isinstance(left, dict)
+        assert isinstance(offline, dict)
         assert left["data"]["left"] == [{"n": 1}]
+        assert (offline["svc"], offline["type"]) == ("chat", "status")
         assert [what for what, sid in door.seen if sid == told["sid"]] == [
             "open",
             "detach",

@@ -49,6 +49,7 @@ async def test_joined_says_all_that_a_member_must_know(
             "n": 1,
             "members": [{"n": 1, "user": "user:ann"}],
             "count": 1,
+            "version": 1,
         }
         second = (await bob.join("r1"))["data"]
         assert second == {
@@ -58,6 +59,7 @@ async def test_joined_says_all_that_a_member_must_know(
             "n": 2,
             "members": [{"n": 1, "user": "user:ann"}, {"n": 2, "user": "user:bob"}],
             "count": 2,
+            "version": 2,
         }
         assert (await bob.join("r2"))["data"]["alias"] != 1
 
@@ -103,6 +105,7 @@ async def test_joined_lists_the_first_hundred_and_members_pages_through_all(
         page = await dev.request("room", "members", room="r1")
         assert (page["svc"], page["type"], page["room"]) == ("room", "members", "r1")
         assert page["data"]["members"] == joined["members"]
+        assert page["data"]["version"] == 106
         assert (page["data"]["more"], page["data"]["count"]) == (True, 106)
         page = await dev.request("room", "members", {"after": 100}, room="r1")
         assert [one["n"] for one in page["data"]["members"]] == [*range(101, 107)]

@@ -78,10 +78,11 @@ async def test_members_of_both_are_company(
             await one.advance(0.2)
             news = await ann.expect_push("room.presence")
             assert news["data"] == {
+                "version": 2,
                 "joined": [{"n": 2, "user": "user:bob"}],
                 "left": [],
             }
         await two.settle()
         await one.advance(0.2)
         gone = await ann.expect_push("room.presence")
-        assert gone["data"] == {"joined": [], "left": [{"n": 2}]}
+        assert gone["data"] == {"version": 3, "joined": [], "left": [{"n": 2}]}

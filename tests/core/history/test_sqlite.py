@@ -71,6 +71,21 @@ async def test_a_room_goes_on_where_it_was(path: Path) -> None:
     await again.stop()
 
 
+async def test_opened_again_a_room_is_as_large_as_before(path: Path) -> None:
+    kept = Retention(bytes=1_000)
+    store = a_store(path, kept)
+    await store.start()
+    await stored(store, "lobby", *("語" * 100,) * 2)
+    await store.stop()
+    again = a_store(path, kept)
+    await again.start()
+    room, told = again.open("acme", "lobby"), Told()
+    room.append(message("語" * 100), told)
+    await told.all(1)
+    assert [one.seq for one in room.read(limit=9)] == [2, 3]
+    await again.stop()
+
+
 async def test_member_numbers_are_never_given_again(path: Path) -> None:
     store = a_store(path)
     await store.start()

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect as websocket_connect
 
 from support.recorded import Oracle, Recorded, Slow, kinds, recording, records
-from wsprism_chat.service import ChatService
+from wsprism_chat.conversation import Conversation
 from wsprism_core import Envelope, ProtocolError, Session, hookimpl
 from wsprism_core.client import Client, ClientError, ConnectionClosed, connect
 from wsprism_core.plugins import PluginSet
@@ -236,7 +236,7 @@ async def talk(live: Recorded, count: int = 5) -> None:
             await ann.request("chat", "send", {"msg": f"m{number}"}, room="r1")
 
 
-class Deaf(ChatService):
+class Deaf(Conversation):
     """Chat that swallows one message."""
 
     def send(self, session: Session, room: str, data: Any) -> Any:
@@ -244,7 +244,7 @@ class Deaf(ChatService):
         return None if data["msg"] == "m3" else said
 
 
-class Backward(ChatService):
+class Backward(Conversation):
     """Chat that says one message behind its successor."""
 
     held: Any = None
@@ -266,7 +266,7 @@ async def test_a_message_that_is_dropped_is_named(
     async with recording(path, "chat", config=CONFIG) as live:
         await talk(live)
     assert (await again(path, "chat")).same
-    monkeypatch.setattr("wsprism_chat.plugin.ChatService", Deaf)
+    monkeypatch.setattr("wsprism_chat.service.Conversation", Deaf)
     result = await again(path, "chat")
     assert (result.same, result.differing) == (False, 2)
     first = result.first
@@ -288,7 +288,7 @@ async def test_messages_in_another_order_are_named(
     path = tmp_path / "chat.rec"
     async with recording(path, "chat", config=CONFIG) as live:
         await talk(live)
-    monkeypatch.setattr("wsprism_chat.plugin.ChatService", Backward)
+    monkeypatch.setattr("wsprism_chat.service.Conversation", Backward)
     result = await again(path, "chat")
     assert result.differing == 2
     assert result.first is not None
@@ -301,7 +301,7 @@ async def test_the_last_message_missing_is_a_difference(
     path = tmp_path / "chat.rec"
     async with recording(path, "chat", config=CONFIG) as live:
         await talk(live, count=4)
-    monkeypatch.setattr("wsprism_chat.plugin.ChatService", Deaf)
+    monkeypatch.setattr("wsprism_chat.service.Conversation", Deaf)
     async with recording(tmp_path / "deaf.rec", "chat", config=CONFIG) as live:
         await talk(live, count=4)
     missing = (await again(path, "chat")).first

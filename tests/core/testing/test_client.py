@@ -202,7 +202,7 @@ async def test_what_follows_from_a_lost_link_has_happened_when_it_is_lost(
         ann.drop_link()
         (told,) = bob.unread
         assert isinstance(told, dict)
-        assert told["data"] == {"joined": [], "left": [{"n": 1}]}
+        assert told["data"] == {"version": 3, "joined": [], "left": [{"n": 1}]}
 
 
 async def test_less_than_a_byte_at_a_time_adds_up(

@@ -31,9 +31,16 @@ class ChatConfig(BaseModel):
         reactions_batch_ms: How often a message's reactions are told, at the most.
         reactions_max_kinds: Different reactions to one message.
         reactions_max: Reactions to one message.
-        reactions_max_messages: Messages of a room whose reactions are kept.
+        reactions_max_messages: Messages of a tenant whose reactions are kept; of the
+            one that got none for longest they go first.
         receipts_max_members: Members that a room may have for others to be told how far
             one has read; 0 tells nobody.
+        status_batch_ms: For how long changes of statuses are collected before others
+            are told.
+        status_max_members: Members that a room may have for them to be told each
+            other's statuses; 0 tells nobody.
+        max_people: Users of a tenant of whom it is kept what they are and when they
+            were here last.
         max_marks: Rooms times users of a tenant of whom it is kept how far they read.
         max_rooms: Rooms of a tenant that somebody owns.
         max_rooms_per_user: The same that one user owns.
@@ -60,8 +67,11 @@ class ChatConfig(BaseModel):
     reactions_batch_ms: int = Field(default=250, ge=0)
     reactions_max_kinds: int = Field(default=16, ge=1, le=64)
     reactions_max: int = Field(default=1_000, ge=1)
-    reactions_max_messages: int = Field(default=500, ge=1)
+    reactions_max_messages: int = Field(default=10_000, ge=1)
     receipts_max_members: int = Field(default=50, ge=0)
+    status_batch_ms: int = Field(default=1_000, ge=0)
+    status_max_members: int = Field(default=100, ge=0)
+    max_people: int = Field(default=10_000, ge=1)
     max_marks: int = Field(default=100_000, ge=1)
     max_rooms: int = Field(default=10_000, ge=0)
     max_rooms_per_user: int = Field(default=100, ge=0)

@@ -10,7 +10,12 @@ import re
 from hashlib import sha256
 from typing import Final
 
-__all__ = ("direct_room", "is_direct", "may_join_direct")
+from wsprism_chat.messages import UserName
+from wsprism_chat.refusals import bad_request, exhausted
+from wsprism_chat.surroundings import Surroundings
+from wsprism_core import Action, JoinRoom, Push, Reply, Session
+
+__all__ = ("DirectRooms", "direct_room", "is_direct", "may_join_direct")
 
 _PREFIX: Final = "dm:"
 #: Characters of a digest: 128 bits in hexadecimal.
@@ -42,3 +47,44 @@ def may_join_direct(user: str, room: str) -> bool:
 
 def _digest(user: str) -> str:
     return sha256(user.encode()).hexdigest()[:_DIGEST]
+
+
+class DirectRooms:
+    """The direct rooms of one tenant's users.
+
+    Args:
+        around: The gateway.
+        most: How many one session may be in.
+    """
+
+    def __init__(self, around: Surroundings, most: int) -> None:
+        self._around = around
+        self._most = most
+
+    def open(self, session: Session, data: UserName) -> list[Action]:
+        """Open the direct room with another user; both are joined where connected.
+
+        Raises:
+            ProtocolError: `BAD_REQUEST`, it is oneself; `RESOURCE_EXHAUSTED`, one is in
+                as many direct rooms as one may.
+        """
+        user, other = session.user, data["user"]
+        if user == other:
+            raise bad_request("a direct room is with somebody else")
+        room = direct_room(user, other)
+        if not session.is_member(room) and self._is_full(session):
+            raise exhausted("you are in as many direct rooms as you may; leave one")
+        actions: list[Action] = []
+        for who, whom in (user, other), (other, user):
+            for one in self._around.sessions_of(who):
+                if one.is_member(room) or self._is_full(one):
+                    continue
+                actions.append(JoinRoom(one.id, room, active=False))
+                if one.id != session.id:
+                    told = {"room": room, "user": whom}
+                    actions.append(Push("opened", told, session=one.id))
+        return [*actions, Reply("opened", {"room": room, "user": other})]
+
+    def _is_full(self, session: Session) -> bool:
+        rooms = sum(is_direct(room) for room in session.rooms)
+        return rooms >= self._most

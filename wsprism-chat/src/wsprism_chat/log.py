@@ -12,7 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-__all__ = ("MAX_UNREAD", "NOTHING_READ", "Logged", "Mark", "Recall", "RoomLog")
+from wsprism_chat.refusals import not_found
+
+__all__ = (
+    "MAX_UNREAD",
+    "NOTHING_READ",
+    "Logged",
+    "Mark",
+    "Recall",
+    "RoomLog",
+    "RoomLogs",
+)
 
 #: Where counting what is unread ends.
 MAX_UNREAD: Final = 1_000
@@ -174,3 +184,43 @@ class RoomLog:
             gone.append(id)
         for id in gone:
             del self._messages[id]
+
+
+class RoomLogs:
+    """The logs of one tenant's rooms, each made when it is first wanted.
+
+    Args:
+        recall: Gives back what a room holds.
+        reach: How far back they go, in numbers of a room.
+    """
+
+    def __init__(self, recall: Recall, reach: int) -> None:
+        self._recall = recall
+        self._reach = reach
+        self._logs: dict[str, RoomLog] = {}
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+    def of(self, room: str) -> RoomLog:
+        """Return what has become of a room's messages by now."""
+        log = self._logs.get(room)
+        if log is None:
+            log = self._logs[room] = RoomLog(self._recall, room, self._reach)
+        log.catch_up()
+        return log
+
+    def find(self, room: str, id: str) -> Logged:
+        """Return a message that is not deleted.
+
+        Raises:
+            ProtocolError: `NOT_FOUND`.
+        """
+        message = self.of(room).get(id)
+        if message is None:
+            raise not_found("there is no such message in the room")
+        return message
+
+    def forget(self, room: str) -> None:
+        """Forget a room that nobody is in."""
+        self._logs.pop(room, None)

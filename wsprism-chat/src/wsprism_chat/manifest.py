@@ -21,6 +21,8 @@ from wsprism_chat.messages import (
     Message,
     MessageId,
     Opened,
+    PresenceOf,
+    PresenceQuery,
     React,
     Reactions,
     Read,
@@ -30,7 +32,9 @@ from wsprism_chat.messages import (
     Sanction,
     Sanctioned,
     Send,
+    SetStatus,
     Slow,
+    StatusOf,
     Typing,
     TypingOf,
     UserName,
@@ -85,11 +89,13 @@ def manifest(erase: Callable[[str, str, str], None]) -> Service:
             _verb("unban", UserName, "Let a user join again; for moderators"),
             _verb("kick", UserName, "End a user's membership; for moderators"),
             _verb("slow", Slow, "Set how slow the room is; for moderators"),
-            Inbound(
-                name="open",
-                summary="Open the direct room with another user",
-                schema=UserName,
-                room=RoomRule.NONE,
+            _anywhere("open", UserName, "Open the direct room with another user"),
+            _anywhere("status", SetStatus, "Say what one is: online, away, busy"),
+            _anywhere(
+                "presence",
+                PresenceQuery,
+                "Ask whether users are here, and when they were last",
+                lane="bulk",
             ),
         ),
         outbound=(
@@ -106,6 +112,13 @@ def manifest(erase: Callable[[str, str, str], None]) -> Service:
             _latest("typing", TypingOf, "Somebody types, or does no more"),
             _latest("reactions", Reactions, "How a message was reacted to"),
             _latest("read", ReadUpTo, "Up to where somebody has read"),
+            _latest("status", StatusOf, "What a user is, or that he is gone"),
+            Outbound(
+                name="presence",
+                summary="What users are, and since when",
+                schema=PresenceOf,
+                lane="bulk",
+            ),
             Outbound(name="role", summary="What a user is now", schema=RoleOf),
             Outbound(name="rules", summary="Who rules the room", schema=RoomRules),
             Outbound(name="muted", summary="A user may not speak", schema=Sanctioned),
@@ -135,6 +148,12 @@ def manifest(erase: Callable[[str, str, str], None]) -> Service:
 def _verb(name: str, schema: Any, summary: str, lane: str | None = None) -> Inbound:
     return Inbound(
         name=name, summary=summary, schema=schema, room=RoomRule.MEMBER, lane=lane
+    )
+
+
+def _anywhere(name: str, schema: Any, summary: str, lane: str | None = None) -> Inbound:
+    return Inbound(
+        name=name, summary=summary, schema=schema, room=RoomRule.NONE, lane=lane
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, NotRequired
+from typing import Annotated, Final, Literal, NotRequired, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -11,7 +11,10 @@ __all__ = (
     "DEFAULT_PAGE",
     "LONGEST_SANCTION_S",
     "LONGEST_SLOW_MS",
+    "MAX_ASKED",
     "MAX_PAGE",
+    "MAX_STATUS_TEXT",
+    "ChosenStatus",
     "Create",
     "Deleted",
     "Done",
@@ -26,6 +29,8 @@ __all__ = (
     "MessageId",
     "Opened",
     "PastMessage",
+    "PresenceOf",
+    "PresenceQuery",
     "React",
     "Reactions",
     "Read",
@@ -35,7 +40,9 @@ __all__ = (
     "Sanction",
     "Sanctioned",
     "Send",
+    "SetStatus",
     "Slow",
+    "StatusOf",
     "Typing",
     "TypingOf",
     "UserName",
@@ -44,20 +51,32 @@ __all__ = (
 #: Messages in a page of history, where the client names no limit and at the most.
 DEFAULT_PAGE: Final = 50
 MAX_PAGE: Final = 100
+#: Users that one asks of at once.
+MAX_ASKED: Final = 50
+#: The longest text beside a status, in characters.
+MAX_STATUS_TEXT: Final = 100
 #: The longest mute and ban that has an end: ten years, in seconds.
 LONGEST_SANCTION_S: Final = 315_360_000
 #: The slowest slow mode: a message a day, in milliseconds.
 LONGEST_SLOW_MS: Final = 86_400_000
 
+#: The largest integer that JavaScript can tell from the next one.
+_MAX_INTEGER: Final = 2**53 - 1
+
 Id = Annotated[str, Field(min_length=1, max_length=64)]
-Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Seq = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Text = Annotated[str, Field(min_length=1)]
 User = Annotated[str, Field(min_length=1, max_length=256)]
 Emoji = Annotated[str, Field(min_length=1, max_length=32)]
-Version = Annotated[int, Field(ge=1, le=2**53 - 1)]
+Version = Annotated[int, Field(ge=1, le=_MAX_INTEGER)]
 Seconds = Annotated[int, Field(ge=1, le=LONGEST_SANCTION_S)]
+StatusText = Annotated[str, Field(max_length=MAX_STATUS_TEXT)]
 SlowMs = Annotated[int, Field(ge=0, le=LONGEST_SLOW_MS)]
+
+
+#: What a user may say that he is.
+ChosenStatus: TypeAlias = Literal["online", "away", "busy"]
 
 
 class Send(TypedDict):
@@ -134,6 +153,24 @@ class Read(TypedDict):
     """`chat.read`: everything up to `seq` is read; without it only ask."""
 
     seq: NotRequired[Seq]
+
+
+class SetStatus(TypedDict):
+    """`chat.status`: what one is, in all rooms and on all connections.
+
+    Attributes:
+        status: What one is while one is here; it stays until one says otherwise.
+        text: A few words beside it; without it there are none any more.
+    """
+
+    status: ChosenStatus
+    text: NotRequired[StatusText]
+
+
+class PresenceQuery(TypedDict):
+    """`chat.presence`: ask whether users are here, and what they say of themselves."""
+
+    users: Annotated[list[User], Field(min_length=1, max_length=MAX_ASKED)]
 
 
 class Create(TypedDict):
@@ -252,6 +289,30 @@ class ReadUpTo(TypedDict):
 
     user: str
     seq: int
+
+
+class StatusOf(TypedDict):
+    """`chat.status`, to others: what a user is.
+
+    Attributes:
+        user: Who it is.
+        status: What he has chosen; `offline` where he has no connection.
+        text: A few words of his, if any.
+        since_ms: Since when it is so, in milliseconds since 1970: of somebody who is
+            offline, when he was here last. Of two about the same user the larger one
+            is the newer. It is left out where nothing is known of him.
+    """
+
+    user: str
+    status: ChosenStatus | Literal["offline"]
+    text: NotRequired[str]
+    since_ms: NotRequired[int]
+
+
+class PresenceOf(TypedDict):
+    """`chat.presence`, the answer: the users in the order asked, each once."""
+
+    users: list[StatusOf]
 
 
 class Sanctioned(TypedDict):

@@ -8,11 +8,12 @@ from random import Random
 from typing import Final
 
 from wsprism_chat.config import ChatConfig
+from wsprism_chat.conversation import erased
 from wsprism_chat.filters import FilterChain, load_filters
 from wsprism_chat.ids import MessageIds
 from wsprism_chat.log import Recall
 from wsprism_chat.manifest import REFUSED_AT_BOUND, manifest
-from wsprism_chat.service import ChatService, erased
+from wsprism_chat.service import ChatService
 from wsprism_core import (
     Actions,
     Envelope,
@@ -28,7 +29,7 @@ from wsprism_core import (
 
 __all__ = ("ChatPlugin",)
 
-#: How often it is looked after what is due of typing and reactions, in seconds.
+#: How often it is looked after what is due, in seconds.
 TICK: Final = 0.1
 #: Who erases where another service or an operator wants it.
 OPERATOR: Final = "operator"
@@ -92,6 +93,21 @@ class ChatPlugin:
         return self._service(session.tenant).left(session, room)
 
     @hookimpl
+    def on_open(self, session: Session) -> None:
+        """Note who has come."""
+        self._service(session.tenant).opened(session)
+
+    @hookimpl
+    def on_detach(self, session: Session) -> None:
+        """Note who may come back."""
+        self._service(session.tenant).detached(session)
+
+    @hookimpl
+    def on_close(self, session: Session) -> None:
+        """Note who is gone."""
+        self._service(session.tenant).closed(session)
+
+    @hookimpl
     def on_resume(self, session: Session) -> Actions:
         """Look whether it may still be where it was."""
         return self._service(session.tenant).resumed(session)
@@ -146,6 +162,10 @@ class _Surroundings:
     def members(self, room: str) -> Iterable[Member]:
         """Return the members of a room."""
         return self._gateway.members(self.tenant, room)
+
+    def member_count(self, room: str) -> int:
+        """Return how many members a room has."""
+        return self._gateway.member_count(self.tenant, room)
 
     def sessions_of(self, user: str) -> Iterable[Session]:
         """Return the open sessions of a user."""

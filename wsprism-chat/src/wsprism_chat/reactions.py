@@ -1,101 +1,127 @@
-"""Reactions to the messages of a room: each user each kind once, told as counts."""
+"""Reactions to messages: each user each kind once, told as counts."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from pydantic import TypeAdapter
+
+from wsprism_chat.config import ChatConfig
+from wsprism_chat.refusals import exhausted
+from wsprism_core import State, StateFull
+
 __all__ = ("ReactionBook",)
 
-
-class _Reacted:
-    """The reactions to one message: who gave each kind, and what was told when."""
-
-    __slots__ = ("by_kind", "told_at", "total")
-
-    def __init__(self) -> None:
-        # A kind stands where it was first given.
-        self.by_kind: dict[str, set[str]] = {}
-        self.total = 0
-        self.told_at = float("-inf")
-
-    def counts(self) -> dict[str, int]:
-        return {kind: len(users) for kind, users in self.by_kind.items()}
+#: Who gave each kind; a kind stands where it was first given.
+_REACTED = TypeAdapter(dict[str, list[str]])
 
 
 class ReactionBook:
-    """The reactions to the messages of one room.
+    """The reactions to the messages of one tenant.
 
-    They are kept in memory, for as long as the room has members; of the message that
-    got none for longest they go first. Times are seconds on a clock that never goes
-    back.
+    What is kept of a message is one value; it is read when it is wanted, so that
+    reactions are in memory once. Times are seconds on a clock that never goes back.
 
     Args:
-        every: Seconds between two summaries of one message.
-        kinds: Kinds of reactions to one message.
-        most: Reactions to one message.
-        messages: Messages with reactions.
+        config: The limits.
+        state: Where they are kept.
+        tenant: The tenant's id.
     """
 
-    def __init__(self, every: float, kinds: int, most: int, messages: int) -> None:
-        self._every = every
-        self._kinds = kinds
-        self._most = most
-        self._messages = messages
-        self._reacted: OrderedDict[str, _Reacted] = OrderedDict()
+    def __init__(self, config: ChatConfig, state: State, tenant: str) -> None:
+        self._every = config.reactions_batch_ms / 1000
+        self._kinds = config.reactions_max_kinds
+        self._most = config.reactions_max
+        self._messages = config.reactions_max_messages
+        self._state = state
+        self._prefix = f"react/{tenant}/"
+        # By room and id, the message that got none for longest first; after a restart
+        # the oldest one, for ids are sorted by time.
+        found = [key.removeprefix(self._prefix) for key, _ in state.items(self._prefix)]
+        found.sort(key=lambda key: key.partition("/")[2])
+        self._kept = OrderedDict.fromkeys(found)
         # Messages whose summary is to be told, in the order in which they changed.
         self._dirty: dict[str, None] = {}
+        # When it was told last, of those that may not be told again yet.
+        self._told: dict[str, float] = {}
 
-    def react(self, id: str, user: str, kind: str, *, on: bool) -> bool:
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def react(self, room: str, id: str, user: str, kind: str, *, on: bool) -> bool:
         """Note a reaction, or that it is taken back; return whether that is new.
 
         Raises:
-            OverflowError: The message has as many, or as many kinds, as it may.
+            ProtocolError: `RESOURCE_EXHAUSTED`, the message has as many, or as many
+                kinds, as it may, or no more can be kept.
         """
-        reacted = self._reacted.get(id)
-        given = None if reacted is None else reacted.by_kind.get(kind)
-        if (given is not None and user in given) is on:
+        key = f"{room}/{id}"
+        by_kind = self._load(key)
+        given = by_kind.get(kind, [])
+        if (user in given) is on:
             return False
-        if not on:
-            assert reacted is not None
-            assert given is not None
+        if on:
+            self._check(by_kind, kind)
+            by_kind[kind] = [*given, user]
+        else:
             given.remove(user)
             if not given:
-                del reacted.by_kind[kind]
-            reacted.total -= 1
-        else:
-            if reacted is None:
-                reacted = self._reacted[id] = _Reacted()
-                if len(self._reacted) > self._messages:
-                    self.forget(next(iter(self._reacted)))
-            if reacted.total >= self._most:
-                raise OverflowError
-            if given is None:
-                if len(reacted.by_kind) >= self._kinds:
-                    raise OverflowError
-                given = reacted.by_kind[kind] = set()
-            given.add(user)
-            reacted.total += 1
-        self._reacted.move_to_end(id)
-        self._dirty[id] = None
+                del by_kind[kind]
+        self._save(key, by_kind)
+        self._dirty[key] = None
         return True
 
-    def counts(self, id: str) -> dict[str, int]:
+    def counts(self, room: str, id: str) -> dict[str, int]:
         """Return how many gave a message each kind of reaction."""
-        reacted = self._reacted.get(id)
-        return {} if reacted is None else reacted.counts()
+        return self._counts(f"{room}/{id}")
 
-    def forget(self, id: str) -> None:
+    def forget(self, room: str, id: str) -> None:
         """Forget the reactions to a message, which is gone."""
-        self._reacted.pop(id, None)
-        self._dirty.pop(id, None)
+        key = f"{room}/{id}"
+        self._drop(key)
+        self._dirty.pop(key, None)
 
-    def due(self, now: float) -> Iterator[tuple[str, dict[str, int]]]:
-        """Yield the messages whose summary is to be told now, each with its counts."""
-        for id in list(self._dirty):
-            reacted = self._reacted[id]
-            if now - reacted.told_at < self._every:
-                continue
-            del self._dirty[id]
-            reacted.told_at = now
-            yield id, reacted.counts()
+    def due(self, now: float) -> Iterator[tuple[str, str, dict[str, int]]]:
+        """Yield what is to be told now: rooms, ids of messages, and their counts."""
+        for key, told_at in list(self._told.items()):
+            if now - told_at >= self._every:
+                del self._told[key]
+        for key in [key for key in self._dirty if key not in self._told]:
+            del self._dirty[key]
+            self._told[key] = now
+            room, _, id = key.partition("/")
+            yield room, id, self._counts(key)
+
+    def _check(self, by_kind: dict[str, list[str]], kind: str) -> None:
+        is_full = sum(map(len, by_kind.values())) >= self._most
+        if is_full or (kind not in by_kind and len(by_kind) >= self._kinds):
+            raise exhausted("the message has as many reactions as it may")
+
+    def _load(self, key: str) -> dict[str, list[str]]:
+        value = self._state.get(self._prefix + key)
+        return {} if value is None else _REACTED.validate_json(value)
+
+    def _counts(self, key: str) -> dict[str, int]:
+        return {kind: len(users) for kind, users in self._load(key).items()}
+
+    def _save(self, key: str, by_kind: dict[str, list[str]]) -> None:
+        if not by_kind:
+            self._drop(key)
+            return
+        if key not in self._kept and len(self._kept) >= self._messages:
+            oldest = next(iter(self._kept))
+            self._drop(oldest)
+            # What is not kept any more is nothing to tell of.
+            self._dirty.pop(oldest, None)
+        try:
+            self._state.put(self._prefix + key, _REACTED.dump_json(by_kind))
+        except StateFull:
+            raise exhausted("no more can be kept; nothing was changed") from None
+        self._kept[key] = None
+        self._kept.move_to_end(key)
+
+    def _drop(self, key: str) -> None:
+        if key in self._kept:
+            del self._kept[key]
+            self._state.delete(self._prefix + key)

@@ -41,9 +41,13 @@ class Catalogue:
                 "room": str(room),
                 "data": {"alias": int(alias)},
             }:
-                self._aliases[room] = alias
+                self.note_alias(room, alias)
             case {"svc": "sys", "type": "left", "room": str(room)}:
                 self._aliases.pop(room, None)
+
+    def note_alias(self, room: str, alias: int) -> None:
+        """Learn the alias of a room that the session is in."""
+        self._aliases[room] = alias
 
     def alias(self, room: str) -> int | None:
         """Return the alias of a room that the session is in."""

@@ -74,6 +74,11 @@ def full_url(url: str, *, tcp: bool) -> str:
     help="What messages are encoded with.",
 )
 @click.option(
+    "--reconnect",
+    is_flag=True,
+    help="Come back when the connection is lost, to what was missed.",
+)
+@click.option(
     "--wait",
     type=click.FloatRange(min=0),
     default=1.0,
@@ -88,6 +93,7 @@ def connect(
     ca: Path | None,
     tcp: bool,
     codec: str,
+    reconnect: bool,
     wait: float,
 ) -> None:
     """Talk to a gateway from this terminal.
@@ -112,18 +118,22 @@ def connect(
         "tls": None if ca is None else trusting(ca),
     }
     try:
-        code = asyncio.run(_connect(url, arguments, wait))
+        code = asyncio.run(_connect(url, arguments, wait, reconnect))
     except KeyboardInterrupt:
         code = 0
     raise click.exceptions.Exit(code)
 
 
-async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
+async def _connect(
+    url: str, arguments: dict[str, Any], wait: float, reconnect: bool
+) -> int:
+    import asyncio
     from contextlib import AsyncExitStack
     from ssl import SSLCertVerificationError
 
     from wsprism_cli.lines import prompted_lines, stream_lines
     from wsprism_cli.repl import converse
+    from wsprism_cli.returning import come_back
     from wsprism_core import WsPrismError
     from wsprism_core.client import connect as open_client
 
@@ -153,9 +163,21 @@ async def _connect(url: str, arguments: dict[str, Any], wait: float) -> int:
         except (OSError, WsPrismError) as error:
             fail(f"cannot connect to {shown_url}: {error}", 1)
         show(_greeting(shown_url, client))
-        if is_interactive():
-            return await converse(client, prompted_lines(), show)
-        return await converse(client, stream_lines(), show, wait=wait)
+
+        async def again(resume: str | None) -> Client:
+            opened = open_client(url, **arguments, resume=resume)
+            return await stack.enter_async_context(opened)
+
+        async def back(lost: Client) -> Client | None:
+            return await come_back(lost, again, asyncio.sleep)
+
+        return await converse(
+            client,
+            prompted_lines() if is_interactive() else stream_lines(),
+            show,
+            wait=0.0 if is_interactive() else wait,
+            back=back if reconnect else None,
+        )
 
 
 def _greeting(url: str, client: Client) -> Line:

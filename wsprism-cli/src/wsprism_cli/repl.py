@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from wsprism_cli.catalogue import Catalogue
 from wsprism_cli.render import Line, Piece, render_close, render_envelope
+from wsprism_cli.returning import Whereabouts
 from wsprism_cli.shortforms import (
     HELP,
     Command,
@@ -30,6 +32,7 @@ async def converse(
     show: Callable[[Line], None],
     *,
     wait: float = 0.0,
+    back: Callable[[Client], Awaitable[Client | None]] | None = None,
 ) -> int:
     """Do what each line says and show what arrives, until either side ends it.
 
@@ -38,95 +41,140 @@ async def converse(
         lines: What is typed.
         show: Shows a line.
         wait: Seconds to go on listening for when the lines have ended.
+        back: Returns a connection to go on with in place of one that was lost, or None
+            where there is none; left out, the end of the first one ends it.
 
     Returns:
         The exit code: 0 where the lines ended it, 1 where the gateway did.
     """
-    catalogue = Catalogue(client.authed["services"])
-    listening = asyncio.ensure_future(_listen(client, catalogue, show))
-    talking = asyncio.ensure_future(_talk(client, catalogue, lines, show))
-    both = (listening, talking)
+    desk = _Desk(client, show)
+    talking = asyncio.ensure_future(desk.talk(lines))
+    tasks: list[asyncio.Future[Any]] = [talking]
     try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if talking.done() and not talking.result():
-            await asyncio.wait((listening,), timeout=wait)
-        if not listening.done():
-            return 0
-        listening.result()
-        if client.closed is not None:
-            show(render_close(*client.closed))
-        return 1
-    finally:
-        for task in both:
-            task.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
-
-
-async def _listen(
-    client: Client, catalogue: Catalogue, show: Callable[[Line], None]
-) -> None:
-    async for event in client.events():
-        if isinstance(event, TextEvent):
-            catalogue.note(event.envelope)
-            show(render_envelope(event.envelope))
-        else:
-            show(catalogue.render(event.frame))
-
-
-async def _talk(
-    client: Client,
-    catalogue: Catalogue,
-    lines: AsyncIterator[str],
-    show: Callable[[Line], None],
-) -> bool:
-    """Do what the lines say; return whether one said to quit."""
-    async for line in lines:
-        try:
-            command = parse_line(line)
-            if isinstance(command, Quit):
-                return True
-            if command is not None:
-                await _do(command, client, catalogue, show)
-        except (ValueError, TimeoutError, WsPrismError) as error:
-            show([Piece(printable(f"? {error}"), "yellow")])
-    return False
-
-
-async def _do(
-    command: Command,
-    client: Client,
-    catalogue: Catalogue,
-    show: Callable[[Line], None],
-) -> None:
-    match command:
-        case SendText("room", "join", data, room):
-            # Waited for: what is typed next may need the alias that it brings.
-            answer = await client.request("room", "join", data, room=room)
-            del answer["ref"]
-            catalogue.note(answer)
-            show(render_envelope(answer))
-        case SendText(svc, type, data, room):
-            await client.send(svc, type, data, room=room)
-        case SendRaw(text):
-            await client.send_raw_text(text)
-        case SendFrame():
-            await client.send_frame(
-                command.svc_id,
-                command.opcode,
-                command.payload,
-                seq=command.seq,
-                alias=_alias(command.room, catalogue),
-                ack=command.ack,
+        while True:
+            listening = asyncio.ensure_future(desk.listen())
+            tasks.append(listening)
+            await asyncio.wait(
+                (listening, talking), return_when=asyncio.FIRST_COMPLETED
             )
-        case _:
-            for text in HELP.splitlines():
-                show([Piece(text)])
+            if talking.done() and not talking.result():
+                await asyncio.wait((listening,), timeout=wait)
+            if not listening.done():
+                return 0
+            listening.result()
+            if desk.client.closed is not None:
+                show(render_close(*desk.client.closed))
+            if back is None or talking.done():
+                return 1
+            returning = asyncio.ensure_future(back(desk.client))
+            tasks.append(returning)
+            await asyncio.wait(
+                (returning, talking), return_when=asyncio.FIRST_COMPLETED
+            )
+            if not returning.done():
+                return 0 if talking.result() else 1
+            found = returning.result()
+            if found is None:
+                return 1
+            await desk.go_on(found)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _alias(room: str | None, catalogue: Catalogue) -> int | None:
-    if room is None:
-        return None
-    alias = catalogue.alias(room)
-    if alias is None:
-        raise LineError(f"you are not in the room {room}; first: /join {room}")
-    return alias
+class _Desk:
+    """Where lines and messages meet.
+
+    Args:
+        client: The connection.
+        show: Shows a line.
+    """
+
+    def __init__(self, client: Client, show: Callable[[Line], None]) -> None:
+        self.client = client
+        self._show = show
+        self._catalogue = Catalogue(client.authed["services"])
+        self._whereabouts = Whereabouts()
+
+    async def listen(self) -> None:
+        """Show what arrives, until the connection is over."""
+        async for event in self.client.events():
+            if isinstance(event, TextEvent):
+                self._take(event.envelope)
+            else:
+                self._show(self._catalogue.render(event.frame))
+
+    async def talk(self, lines: AsyncIterator[str]) -> bool:
+        """Do what the lines say; return whether one said to quit."""
+        async for line in lines:
+            try:
+                command = parse_line(line)
+                if isinstance(command, Quit):
+                    return True
+                if command is not None:
+                    await self._do(command)
+            except (ValueError, TimeoutError, WsPrismError) as error:
+                self._complain(str(error))
+        return False
+
+    async def go_on(self, client: Client) -> None:
+        """Go on with another connection, where the last one was."""
+        self.client = client
+        authed = client.authed
+        self._catalogue = Catalogue(authed["services"])
+        if authed.get("resumed"):
+            for row in authed["rooms"]:
+                self._catalogue.note_alias(row["room"], row["alias"])
+            lost = self._whereabouts.resumed(authed["rooms"])
+            self._show([Piece("back, with what was missed", "green")])
+            for text in lost:
+                self._complain(f"not all that was missed can be had of {text}")
+            return
+        self._show([Piece("back, as a new session", "green")])
+        try:
+            for answer in await self._whereabouts.join_again(client):
+                self._take(answer)
+        except (TimeoutError, WsPrismError) as error:
+            self._complain(str(error))
+
+    def _take(self, envelope: dict[str, Any]) -> None:
+        if self._whereabouts.note(envelope):
+            self._catalogue.note(envelope)
+            self._show(render_envelope(envelope))
+
+    def _complain(self, text: str) -> None:
+        self._show([Piece(printable(f"? {text}"), "yellow")])
+
+    async def _do(self, command: Command) -> None:
+        client = self.client
+        match command:
+            case SendText("room", "join", data, room):
+                # Waited for: what is typed next may need the alias that it brings.
+                answer = await client.request("room", "join", data, room=room)
+                del answer["ref"]
+                self._take(answer)
+            case SendText(svc, type, data, room):
+                await client.send(svc, type, data, room=room)
+            case SendRaw(text):
+                await client.send_raw_text(text)
+            case SendFrame():
+                await client.send_frame(
+                    command.svc_id,
+                    command.opcode,
+                    command.payload,
+                    seq=command.seq,
+                    alias=self._alias(command.room),
+                    ack=command.ack,
+                )
+            case _:
+                for text in HELP.splitlines():
+                    self._show([Piece(text)])
+
+    def _alias(self, room: str | None) -> int | None:
+        if room is None:
+            return None
+        alias = self._catalogue.alias(room)
+        if alias is None:
+            raise LineError(f"you are not in the room {room}; first: /join {room}")
+        return alias

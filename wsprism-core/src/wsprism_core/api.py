@@ -182,6 +182,9 @@ class Gateway(Protocol):
     def members(self, tenant: str, room: str) -> Iterable[Member]:
         """Return the members of a room on this gateway, in the order of joining."""
 
+    def member_count(self, tenant: str, room: str) -> int:
+        """Return how many members a room has on this gateway; it takes no time."""
+
     def history(
         self,
         tenant: str,

@@ -38,6 +38,7 @@ async def connect(
     *,
     ticket: str | None = None,
     tenant: str | None = None,
+    resume: str | None = None,
     codec: str = "json",
     tls: ssl.SSLContext | None = None,
     max_events: int = 1000,
@@ -50,6 +51,9 @@ async def connect(
         url: `ws://`, `wss://` or `tcp://`; a WebSocket's path may be left out.
         ticket: Who one is. Over WebSocket it goes into a header, never into the URL.
         tenant: Where; may be left out where the gateway has exactly one tenant.
+        resume: The token that `sys.authed` had in `resume`, of a connection that was
+            lost a moment ago. `authed` then says whether its session goes on, and in
+            `rooms` what of each; what was missed arrives as events.
         codec: `json` or `msgpack`.
         tls: For `wss://`, in place of the default; for `tcp://`, speak TLS with it.
         max_events: How many events wait to be taken before reading pauses.
@@ -72,12 +76,13 @@ async def connect(
         async with asyncio.timeout(open_timeout):
             if scheme == "tcp":
                 link: Link = await open_tcp(url, tls=tls, max_bytes=max_message_bytes)
-                first = _auth(ticket, tenant, codec)
+                first = _auth(ticket, tenant, resume, codec)
             else:
                 link = await open_websocket(
                     url,
                     ticket=ticket,
                     tenant=tenant,
+                    resume=resume,
                     codec=codec,
                     tls=tls,
                     max_bytes=max_message_bytes,
@@ -347,11 +352,15 @@ class Client:
         await self._link.send(payload, is_text=is_text)
 
 
-def _auth(ticket: str | None, tenant: str | None, codec: str) -> bytes:
+def _auth(
+    ticket: str | None, tenant: str | None, resume: str | None, codec: str
+) -> bytes:
     """Return the message that brings the ticket where there is no handshake for it."""
     data = {"ticket": ticket or "", "codec": codec}
     if tenant is not None:
         data["tenant"] = tenant
+    if resume is not None:
+        data["resume"] = resume
     return CODECS["json"].encode(inbound("sys", "auth", data=data))
 
 

@@ -81,6 +81,7 @@ async def open_websocket(
     *,
     ticket: str | None,
     tenant: str | None,
+    resume: str | None,
     codec: str,
     tls: ssl.SSLContext | None,
     max_bytes: int,
@@ -94,7 +95,7 @@ async def open_websocket(
     headers = {} if ticket is None else {"Authorization": f"Bearer {ticket}"}
     try:
         socket = await connect_websocket(
-            _complete(url, tenant),
+            _complete(url, tenant=tenant, resume=resume),
             subprotocols=[Subprotocol(_SUBPROTOCOLS[codec])],
             additional_headers=headers,
             ssl=tls or (True if url.startswith("wss:") else None),
@@ -144,12 +145,13 @@ class WebSocketLink:
         self._socket.transport.abort()
 
 
-def _complete(url: str, tenant: str | None) -> str:
-    """Return a URL with the path that it left out, and the tenant in its query."""
+def _complete(url: str, **parameters: str | None) -> str:
+    """Return a URL with the path that it left out, and with more in its query."""
     parts = urlsplit(url)
     query = parts.query
-    if tenant is not None:
-        query += f"{'&' if query else ''}tenant={quote(tenant, safe='')}"
+    for name, value in parameters.items():
+        if value is not None:
+            query += f"{'&' if query else ''}{name}={quote(value, safe='')}"
     path = parts.path if parts.path not in ("", "/") else WEBSOCKET_PATH
     return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
 

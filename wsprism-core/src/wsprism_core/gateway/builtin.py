@@ -105,6 +105,7 @@ class Builtin:
             "members": found[:limit],
             "more": len(found) > limit,
             "count": len(room.channel.members()),
+            "version": room.version,
         }
         self._delivery.post(
             session,

@@ -88,6 +88,8 @@ class Heartbeat:
             if session.outbox.state is CLEAN:
                 # All that was sent goes before the ping: its pong proves that it came.
                 for membership in session.memberships.values():
-                    membership.probed = membership.room.channel.seq
+                    room = membership.room
+                    membership.probed = room.channel.seq
+                    membership.presence_probed = room.told_version
             ping = session.wire.framing.ping(b"")
             self._delivery.post_form(session, outgoing_bytes(0, ping))

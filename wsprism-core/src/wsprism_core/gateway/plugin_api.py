@@ -149,6 +149,11 @@ class PluginGateway:
             Member(one.n, one.session.user, one.session.id) for one in found.members()
         )
 
+    def member_count(self, tenant: str, room: str) -> int:
+        """Return how many members a room has."""
+        found = self._parts.rooms.get(tenant, room)
+        return 0 if found is None else found.size
+
     def history(
         self,
         tenant: str,

@@ -59,6 +59,15 @@ class PresenceDesk:
             # What newcomers of one batch are told of each other grows as its square.
             self._clock.after(0, lambda: self._tell(room))
 
+    def tell_again(self, session: Session) -> None:
+        """Tell a session that is back who is in its rooms, where it may not know."""
+        for membership in session.memberships.values():
+            room = membership.room
+            if membership.quiet or membership.presence_proven == room.version:
+                continue
+            data = self._everybody(room)
+            self._delivery.post(session, self._message(room, data))
+
     def _is_crowded(self, room: Room) -> bool:
         return len(room.channel.members()) > self.most
 
@@ -68,6 +77,7 @@ class PresenceDesk:
             # It was told before its time, or everybody is gone.
             return
         batch, room.presence = room.presence, PresenceBatch()
+        room.told_version = room.version
         if room.is_empty:
             return
         count = len(room.channel.members())
@@ -77,8 +87,7 @@ class PresenceDesk:
                 self._tell_all(room, {"count": count})
         elif room.told_count is not None:
             room.told_count = None
-            members = room.roster(limit=self.most)
-            self._tell_all(room, {"count": count, "members": members})
+            self._tell_all(room, self._everybody(room))
         else:
             self._tell_changes(room, batch)
 
@@ -102,10 +111,21 @@ class PresenceDesk:
         members = [membership.session for membership in room.members()]
         self._delivery.post_each(members, self._message(room, data))
 
+    def _everybody(self, room: Room) -> dict[str, Any]:
+        data: dict[str, Any] = {"count": len(room.channel.members())}
+        if not self._is_crowded(room):
+            data["members"] = room.roster(limit=self.most)
+        return data
+
     def _message(self, room: Room, data: dict[str, Any]) -> Outgoing:
         return Outgoing(
             self._lane,
             room=room,
             svc="room",
-            envelope=outbound("room", "presence", room=room.name, data=data),
+            envelope=outbound(
+                "room",
+                "presence",
+                room=room.name,
+                data={"version": room.version, **data},
+            ),
         )

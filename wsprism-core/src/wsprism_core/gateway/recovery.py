@@ -74,7 +74,11 @@ def judge(channel: Channel, missed: Missed, bounds: RecoveryBounds) -> Refused |
         return Refused.TOO_MANY
     size = 0
     after = missed.seq
-    while held := channel.history(before=None, after=after, limit=_STRIDE):
+    while after < channel.seq:
+        held = channel.history(before=None, after=after, limit=_STRIDE)
+        if not held or held[0]["seq"] > after + 1:
+            # Where nothing is said, a store may forget by the clock alone.
+            return Refused.TOO_OLD
         size += sum(map(_size, held))
         if size > bounds.bytes:
             return Refused.TOO_MANY

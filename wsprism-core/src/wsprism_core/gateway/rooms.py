@@ -214,6 +214,10 @@ class RoomDesk:
             told.append(about)
         return told, replays
 
+    def tell_members_again(self, session: Session) -> None:
+        """Tell a session that is back who is in its rooms, where it may not know."""
+        self._presence.tell_again(session)
+
     def _enter(self, session: Session, name: str, *, quiet: bool) -> Membership:
         existing = session.memberships.get(name)
         if existing is not None:
@@ -290,6 +294,7 @@ class RoomDesk:
             "n": membership.n,
             "members": room.first_members(),
             "count": len(room.channel.members()),
+            "version": room.version,
         }
         replay: Sequence[Pull] = ()
         if missed is not None:

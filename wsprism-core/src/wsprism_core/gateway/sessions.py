@@ -206,6 +206,7 @@ class SessionDesk:
         )
         for room, replay in replays:
             self._delivery.fetch_again(session, room, replay)
+        self._rooms.tell_members_again(session)
         # Its ticket is another one, and may be for fewer rooms.
         session.allowed_rooms = connection.identity.rooms
         self._rooms.leave_forbidden(session)

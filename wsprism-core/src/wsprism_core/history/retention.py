@@ -36,7 +36,7 @@ class RetentionWindow:
 
     Args:
         retention: How much is kept.
-        kept: Of what is kept already, the size of the data and the time in
+        kept: Of what is kept already, the size of the data in bytes and the time in
             milliseconds since 1970, oldest first.
     """
 
@@ -58,7 +58,7 @@ class RetentionWindow:
         """Take a message, and say how many of the oldest are beyond a bound now.
 
         Args:
-            size: How much its data takes.
+            size: How much its data takes, in bytes.
             ts: Its time in milliseconds since 1970.
         """
         kept = self._kept

@@ -103,6 +103,8 @@ class _Waiting:
     room: SqliteHistory
     message: NewMessage
     data: str
+    #: Of the data, in bytes.
+    size: int
     stored: Callable[[int | None], None]
 
 
@@ -266,7 +268,7 @@ class SqliteStore:
         else:
             self._counts["stored"] += len(batch)
             for one, seq in zip(batch, numbers, strict=True):
-                one.room.note_stored(seq, one.message, len(one.data))
+                one.room.note_stored(seq, one.message, one.size)
                 one.stored(seq)
         # Whoever was told may have let go of the room.
         for one in batch:
@@ -319,7 +321,10 @@ class SqliteHistory:
         self._window = RetentionWindow(
             retention,
             store.query(
-                "SELECT length(data), ts FROM messages WHERE room = ? ORDER BY seq", id
+                # Of a text, `length` counts characters.
+                "SELECT length(CAST(data AS BLOB)), ts FROM messages"
+                " WHERE room = ? ORDER BY seq",
+                id,
             ),
         )
         #: Up to which number messages are not kept any more; the writer reads it.
@@ -343,11 +348,11 @@ class SqliteHistory:
 
     def append(self, message: NewMessage, stored: Callable[[int | None], None]) -> None:
         """Have a message stored; see `RoomHistory.append`."""
-        data = as_json(message.data).decode()
+        data = as_json(message.data)
         if not self._reserved:
             # With the room's first message, so that they are never given again.
             self._reserved = self.numbers + NUMBERS_AHEAD
-        self._store.put(_Waiting(self, message, data, stored))
+        self._store.put(_Waiting(self, message, data.decode(), len(data), stored))
 
     def read(
         self, *, before: int | None = None, after: int | None = None, limit: int

@@ -33,12 +33,18 @@ class Membership:
         probed: The room's newest number when its session was pinged last.
         proven: The same of the last ping that was answered: so much has certainly
             arrived. Before the first one it is what the client said that it has.
+        presence_probed: Up to which change of the room's members it had been told, when
+            its session was pinged last.
+        presence_proven: The same of the last ping that was answered; -1 before the
+            first.
     """
 
     __slots__ = (
         "asked",
         "n",
         "newest",
+        "presence_probed",
+        "presence_proven",
         "probed",
         "proven",
         "quiet",
@@ -54,6 +60,7 @@ class Membership:
         self.asked = False
         self.newest: dict[Hashable, int] | None = None
         self.probed = self.proven = room.channel.seq
+        self.presence_probed = self.presence_proven = -1
 
     def starts_behind(self, seq: int) -> None:
         """Note that all behind a number is sent now, and that none of it has arrived.
@@ -78,6 +85,8 @@ class Room:
         audience: Its sessions by wire, so that a broadcast is encoded once for each.
         presence: Changes that the members have not been told yet.
         presence_due: Whether a batch is being collected.
+        version: How often somebody came or went; it grows with each change.
+        told_version: Up to which of the changes the members were told.
         told_count: How many members there are, as the members were told last; None
             while they are told who comes and goes.
     """
@@ -97,6 +106,8 @@ class Room:
         "published",
         "tenant",
         "told_count",
+        "told_version",
+        "version",
     )
 
     channel: Channel
@@ -113,6 +124,7 @@ class Room:
         self.presence = PresenceBatch()
         self.presence_due = False
         self.told_count: int | None = None
+        self.version = self.told_version = 0
         self.published = 0
         self._members: dict[int, Membership] = {}
         self._quiet: dict[Session, Membership] = {}
@@ -160,12 +172,14 @@ class Room:
 
     def entered(self, n: int, user: str) -> None:
         """Note a new member, on any gateway."""
+        self.version += 1
         self.presence.enter(n, user)
         if self._first is not None and len(self._first) < FIRST_MEMBERS:
             self._first = None
 
     def exited(self, n: int) -> None:
         """Note that a member is gone, on any gateway."""
+        self.version += 1
         self.presence.exit(n)
         if self._first and n <= self._first[-1]["n"]:
             self._first = None
