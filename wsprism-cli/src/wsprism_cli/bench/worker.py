@@ -47,9 +47,8 @@ _SERVICES: Final = {
 #: Two turns of a loop that has nothing else to do are no further apart than this.
 IDLE_TURN: Final = 30_000
 BEAT: Final = 4.0
-#: How much nicer a process is that may not make those apart late, where it can be no
-#: more than nice.
-YIELDING: Final = 10
+#: How much nicer a process is that may not make those apart late.
+YIELDING: Final = 19
 TICK: Final = 0.5
 LAG_PROBE: Final = 0.02
 #: Seconds until a client that was turned away tries again, from and to.
@@ -462,8 +461,8 @@ async def _work(lines: asyncio.Queue[bytes]) -> int:
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     worker = Worker(told, say)
-    if told["yields"]:
-        _yield_to_others()
+    if told["yields"] and hasattr(os, "nice"):
+        os.nice(YIELDING)
     try:
         await worker.connect()
         go = json.loads(await lines.get())
@@ -475,19 +474,6 @@ async def _work(lines: asyncio.Queue[bytes]) -> int:
     await lines.get()
     worker.finish()
     return 0
-
-
-def _yield_to_others() -> None:
-    """Let others have the core as soon as they want it, as far as the system can.
-
-    Who shares a core with a process that is measured would else make that one late, and
-    its lateness would be in the figures: Linux lets even a nicer process run on for
-    some milliseconds.
-    """
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    elif hasattr(os, "nice"):
-        os.nice(YIELDING)
 
 
 def main() -> int:
