@@ -33,7 +33,7 @@ from wsprism_core.realtime.wire import Form, Outgoing, Wire
 __all__ = ("WRITES_PER_TURN", "DeliveryEngine", "MessageTooLarge")
 
 #: Writes of what is not urgent in one turn, of 10 to 25 us each.
-WRITES_PER_TURN: Final = 32
+WRITES_PER_TURN: Final = 24
 
 CLEAN, DIRTY, STALLED, CLOSED, SHARING = OutboxState
 

@@ -10,7 +10,7 @@ from typing import Final
 __all__ = ("TEXTS_PER_TURN", "ReadingTurns")
 
 #: Text messages of all connections together in one turn, of 20 to 40 us each.
-TEXTS_PER_TURN: Final = 32
+TEXTS_PER_TURN: Final = 16
 
 
 class ReadingTurns:
