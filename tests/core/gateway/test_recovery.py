@@ -57,6 +57,7 @@ def test_all_of_it_or_a_reason(
     assert judge(held, missed, bounds) is refused
 
 
+@pytest.mark.interpreted
 def test_a_range_that_is_told_counts_for_the_budget() -> None:
     class Moved(Held):
         def history(self, **which: Any) -> list[dict[str, Any]]:
