@@ -186,6 +186,9 @@ def requirements() -> Iterator[str]:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
         yield from told["project"]["dependencies"]
         yield from told["build-system"]["requires"]
+        wheel = told["tool"]["hatch"]["build"]["targets"]["wheel"]
+        for hook in wheel.get("hooks", {}).values():
+            yield from hook["dependencies"]
     root = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     for group in root["dependency-groups"].values():
         yield from group
