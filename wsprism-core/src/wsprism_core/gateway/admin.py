@@ -1,7 +1,7 @@
 """The admin listener: who is an operator, and how he is answered.
 
 It listens on an address of its own, so that no client of the gateway reaches it by
-chance. What it answers stands in the table of `admin_routes`, as JSON.
+chance. What it answers stands in the table of `admin_routes`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
-from wsprism_core.gateway.admin_routes import ActionRoute, AdminRoute, ReadRoute
+from wsprism_core.gateway.admin_routes import ActionRoute, AdminRoute, TextRoute
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
 from wsprism_core.policy.origins import OriginPolicy, is_loopback
@@ -38,15 +38,6 @@ __all__ = ("AdminGuard", "AdminHost", "AdminListener")
 
 _NOT_FOUND: Final = "there is nothing by this path"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-#: As on the gateway's port; no JSON, and so in no document of such.
-_METRICS: Final = ReadRoute(
-    name="metrics",
-    path="/metrics",
-    summary="Prometheus text",
-    answers=str,
-    read=lambda request, _: None,
-)
 
 
 class AdminGuard:
@@ -107,7 +98,6 @@ class AdminHost:
         routes: What it answers.
         guard: Who may.
         metrics: Where requests and actions are counted.
-        expose: Returns the Prometheus text and its content type.
         timeouts: Deadlines that the transport keeps.
         wheel: Where they are put off.
     """
@@ -117,17 +107,15 @@ class AdminHost:
         routes: Iterable[AdminRoute],
         guard: AdminGuard,
         metrics: Metrics,
-        expose: Callable[[], tuple[bytes, str]],
         timeouts: TransportTimeouts,
         wheel: Wheel,
     ) -> None:
         self._wheel = wheel
         self._guard = guard
         self._metrics = metrics
-        self._expose = expose
         self.timeouts = timeouts
         self._log = EventLog("admin")
-        self._routes = {_pattern(route.path): route for route in (*routes, _METRICS)}
+        self._routes = {_pattern(route.path): route for route in routes}
         metrics.foreseen["admin_actions"] = tuple(
             (route.name, outcome)
             for route in self._routes.values()
@@ -143,8 +131,8 @@ class AdminHost:
         route, name = found
         if isinstance(route, ActionRoute) or request.method not in ("GET", "HEAD"):
             return self._wrong_method(route)
-        if route is _METRICS:
-            return self._exposed()
+        if isinstance(route, TextRoute):
+            return self._text(*route.read())
         try:
             content = route.read(request, name)
         except ValueError as error:
@@ -167,7 +155,7 @@ class AdminHost:
             answer(found)
             return
         route, _ = found
-        if isinstance(route, ReadRoute):
+        if not isinstance(route, ActionRoute):
             answer(self._wrong_method(route))
             return
         kind = request.headers.get("content-type", "").partition(";")[0]
@@ -295,9 +283,8 @@ class AdminHost:
         self._metrics.admin_requests[status] += 1
         self._log.warning("refused", address=address, status=status, reason=reason)
 
-    def _exposed(self) -> HttpResponse:
+    def _text(self, text: bytes, content_type: str) -> HttpResponse:
         self._metrics.admin_requests[200] += 1
-        text, content_type = self._expose()
         return HttpResponse(200, text, content_type, _HEADERS)
 
     def _error(self, status: int, reason: str) -> HttpResponse:

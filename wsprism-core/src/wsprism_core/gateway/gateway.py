@@ -327,10 +327,10 @@ class Gateway:
                     operator,
                     TicketOffice(self.issue_ticket, self.revoke),
                     lambda done: self.reload_file(done),
+                    self._render_metrics,
                 ),
                 admin.guard,
                 self.metrics,
-                self._render_metrics,
                 timeouts,
                 self._wheel,
             )
