@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -38,6 +39,16 @@ __all__ = ("AdminGuard", "AdminHost", "AdminListener")
 
 _NOT_FOUND: Final = "there is nothing by this path"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class _Outcome(StrEnum):
+    """What came of what an operator wanted done."""
+
+    DONE = "done"
+    #: What was asked for is wrong.
+    REFUSED = "refused"
+    #: There was no room for it, or a defect.
+    FAILED = "failed"
 
 
 class AdminGuard:
@@ -116,11 +127,11 @@ class AdminHost:
         self.timeouts = timeouts
         self._log = EventLog("admin")
         self._routes = {_pattern(route.path): route for route in routes}
-        metrics.foreseen["admin_actions"] = tuple(
+        metrics.admin_actions.foresee(
             (route.name, outcome)
             for route in self._routes.values()
             if isinstance(route, ActionRoute)
-            for outcome in ("done", "refused", "failed")
+            for outcome in _Outcome
         )
 
     def http(self, request: HttpRequest) -> HttpResponse:
@@ -228,13 +239,13 @@ class AdminHost:
         """Tell what is wrong with the request, or that there is no room for it now."""
         if error.code is not ErrorCode.RESOURCE_EXHAUSTED:
             return self._turn_down(route, request, 400, error.msg)
-        return self._turn_down(route, request, 503, error.msg, outcome="failed")
+        return self._turn_down(route, request, 503, error.msg, _Outcome.FAILED)
 
     def _acted(
         self, route: ActionRoute, request: HttpRequest, wanted: Any, content: Any
     ) -> HttpResponse:
         """Count and log what was done; return the answer."""
-        self._metrics.admin_actions[route.name, "done"] += 1
+        self._metrics.admin_actions[route.name, _Outcome.DONE] += 1
         told = {}
         for field in route.logged:
             value = getattr(wanted, field, None)
@@ -250,7 +261,7 @@ class AdminHost:
         request: HttpRequest,
         status: int,
         reason: str,
-        outcome: str = "refused",
+        outcome: _Outcome = _Outcome.REFUSED,
     ) -> HttpResponse:
         """Count and log what was not done; what was posted is told to nobody else."""
         self._metrics.admin_actions[route.name, outcome] += 1
@@ -263,7 +274,7 @@ class AdminHost:
         self, route: ActionRoute, request: HttpRequest, error: Exception
     ) -> HttpResponse:
         """Count and log a defect; its text may hold what was posted."""
-        self._metrics.admin_actions[route.name, "failed"] += 1
+        self._metrics.admin_actions[route.name, _Outcome.FAILED] += 1
         kind = type(error).__name__
         self._log.error(
             "action_failed", action=route.name, address=request.address, error=kind
