@@ -186,8 +186,12 @@ async def test_a_pong_that_waits_for_its_turn_is_waited_for_again(
     with monkeypatch.context() as patch:
         patch.setattr(MemoryLink, "is_behind", is_behind)
         async with in_memory(path, Lab(), config=HASTY) as memory:
-            memory.connect("ann")
+            ann = memory.connect("ann")
             async with asyncio.timeout(5):
+                while asked < 3:
+                    await memory.turns()
+                # It is heard, and so in the replay: nobody has given it up.
+                say(ann, "echo", "hi")
                 while asked < 4 or len(memory.gateway.sessions):
                     await memory.turns()
     assert [one for one in records(path) if one[0] == Kind.BEHIND] == [
