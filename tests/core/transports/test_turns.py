@@ -139,6 +139,18 @@ async def test_an_input_of_a_game_waits_for_so_many_texts_at_most(ws: Stage) -> 
         assert [text for text in heard if text in one] == one
 
 
+async def test_inputs_behind_ones_own_share_wait_for_nobody_s_texts(ws: Stage) -> None:
+    talkers = [await ws.open_link() for _ in range(30)]
+    player, playing = await ws.open_link()
+    log = ws.host.log
+    for peer, link in talkers:
+        link.data_received(peer.framed("text", b"text") * 8)
+    playing.data_received(player.framed("binary", b"input") * 20)
+    await log.until("binary", 20)
+    # Two turns later: each has had its texts.
+    assert len(log.of("text")) <= 3 * TEXTS_PER_TURN
+
+
 async def test_transports_may_share_them() -> None:
     turns = ReadingTurns(asyncio.get_running_loop())
     transports: list[StreamTransport] = [
@@ -147,5 +159,5 @@ async def test_transports_may_share_them() -> None:
     ]
     for transport in transports:
         await transport.start(EchoHost())
-        assert transport.turns is turns
         await transport.stop()
+    assert [transport.turns for transport in transports] == [turns, turns]
