@@ -71,6 +71,9 @@ class EveryLink:
     def unsent(self) -> int:
         return 0
 
+    def is_behind(self) -> bool:
+        return False
+
     def limit(self, max_message_bytes: int) -> None:
         """There is none."""
 

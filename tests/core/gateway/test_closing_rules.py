@@ -21,6 +21,7 @@ from wsprism_core import (
 from wsprism_core.protocol.framing import encode_close, encode_frame
 from wsprism_core.protocol.layout import FrameKind
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
+from wsprism_core.transports.memory import MemoryLink
 
 NO_PINGS = {"ping_interval_ms": 0}
 
@@ -35,6 +36,19 @@ async def test_a_connection_that_answers_no_ping(
         dev.answers_pings = False
         await gw.advance(29)
         assert dev.closed is None
+        await gw.advance(4)
+        assert await dev.expect_closed(4003) == "no pong came"
+
+
+async def test_a_pong_that_may_wait_for_its_turn_is_waited_for(
+    gateway: type[GatewayHarness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway() as gw, gw.connect() as dev:
+        dev.answers_pings = False
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryLink, "is_behind", lambda _: True)
+            await gw.advance(100)
+            assert dev.closed is None
         await gw.advance(4)
         assert await dev.expect_closed(4003) == "no pong came"
 

@@ -245,6 +245,32 @@ async def test_a_new_ticket_brings_its_own_rooms(
         await client.expect_error("NOT_ALLOWED")
 
 
+async def test_who_comes_back_hears_nothing_of_a_room_that_the_ticket_forbids(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway("chat", config=CONFIG) as gw:
+        bob = await let_in(gw, token(sub="bob"))
+        ann = await let_in(gw, token(rooms=["a", "b"]))
+        for room in "a", "b":
+            await ann.join(room)
+            await bob.join(room)
+        await gw.advance(1)
+        ann.drop_link()
+        for room in "a", "b":
+            await bob.request("chat", "send", {"msg": room}, room=room)
+        again = await gw.dial(
+            ticket=token(rooms=["b"]), tenant="acme", resume=ann.authed["resume"]
+        )
+        back = (await again.expect_push("sys.authed"))["data"]
+        assert [row["room"] for row in back["rooms"]] == ["b"]
+        await gw.advance(1)
+        told = [one for one in await again.read_all() if isinstance(one, dict)]
+        of_a = [(one["svc"], one["type"]) for one in told if one.get("room") == "a"]
+        assert of_a == [("sys", "left")]
+        of_b = [(one["svc"], one["type"]) for one in told if one.get("room") == "b"]
+        assert {("chat", "msg"), ("room", "presence")} <= set(of_b)
+
+
 # ------------------------------------------------------------------ one-time tickets
 
 

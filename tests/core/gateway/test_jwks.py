@@ -12,8 +12,9 @@ import pytest
 
 from support.certificates import write_certificate
 from support.publisher import Answer, Publisher, publishing
-from support.tokens import ec_key, jwk_of, jwks_of, letting_in, token
+from support.tokens import ec_key, jwk_of, jwks_of, letting_in, token, write_pem
 from wsprism_core.auth_config import JwtConfig
+from wsprism_core.config import Config
 from wsprism_core.gateway.gateway import Gateway
 from wsprism_core.gateway.jwks import MAX_BYTES, KeySet, fetch_url
 from wsprism_core.metrics import Metrics
@@ -194,6 +195,44 @@ async def test_a_handshake_waits_for_keys_that_are_not_there_yet() -> None:
     assert source.urls == {URL}
     assert len(gateway.sessions) == len(dialled)
     assert gateway.metrics.tickets["acme", "good"] == 3
+    await gateway.stop()
+
+
+async def test_keys_that_were_fetched_stay_good_over_a_reload(tmp_path: Path) -> None:
+    def config(**changes: object) -> Config:
+        keys = [{"file": write_pem(tmp_path, ec_key("ES256", 1))}]
+        issuer = {"algorithms": ["ES256"], "jwks_url": URL, "keys": keys, **changes}
+        return letting_in({"acme": {"jwt": [issuer]}})
+
+    source = Source("new")
+    transport = MemoryTransport()
+    gateway = Gateway(
+        config(),
+        PluginSet.load([]),
+        VirtualClock(),
+        transports=[transport],
+        fetch=source.fetch,
+    )
+    await gateway.start()
+    ticket = token(ec_key("ES256"), "ES256", header={"kid": "new"})
+
+    async def let_in() -> bool:
+        before = len(gateway.sessions)
+        transport.connect(tenant="acme", ticket=ticket)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return len(gateway.sessions) > before
+
+    assert await let_in()
+    source.problem = OSError("down")
+    # Nothing is changed; its own section is; and its address is.
+    for again, is_good in (
+        (config(), True),
+        (config(leeway_s=7), True),
+        (config(jwks_url=URL + "2"), False),
+    ):
+        gateway.reload(again)
+        assert await let_in() is is_good
     await gateway.stop()
 
 

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
+from wsprism_core.gateway import presence
+from wsprism_core.protocol.codecs import JSON, load_json
+from wsprism_core.protocol.layout import FrameKind
+from wsprism_core.realtime import outbox
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
+
+TEXT = FrameKind.TEXT
 
 
 async def news(gw: GatewayHarness, client: ScriptedClient) -> list[dict[str, Any]]:
@@ -278,3 +284,61 @@ async def test_who_certainly_knows_is_told_nothing_again(
         ann.drop_link()
         await gw.settle()
         assert await back(gw, ann, token) == []
+
+
+async def test_lists_of_many_rooms_end_nobody_who_reads_slowly(
+    gateway: type[GatewayHarness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first write fills the socket, and the lists are not in it.
+    monkeypatch.setattr(outbox, "WRITE_CHUNK", 100)
+    lanes = {"interactive": {"max_messages": 3}}
+    async with gateway(config=config_with(gateway={"lanes": lanes})) as gw:
+        ann = await gw.dial(ticket="dev:ann")
+        token = (await ann.expect_push("sys.authed"))["data"]["resume"]
+        rooms = [f"r{number}" for number in range(8)]
+        for room in rooms:
+            await ann.join(room)
+        ann.drop_link()
+        await gw.settle()
+        link = gw._transport.connect(ticket="dev:ann", resume=token)
+        link.capacity = 0
+        await gw.settle()
+        # Of a room that it leaves meanwhile it is told nothing more.
+        leave = {"svc": "room", "type": "leave", "room": "r5"}
+        link.send_text(JSON.encode(leave))
+        await gw.settle()
+        link.capacity = None
+        await gw.settle()
+        told = [load_json(data) for kind, data in link.received() if kind is TEXT]
+        assert link.ended is None
+        lists = [one["room"] for one in told if one["type"] == "presence"]
+        assert lists == [room for room in rooms if room != "r5"]
+
+
+async def test_a_list_is_made_once_for_all_who_come_back(
+    gateway: type[GatewayHarness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    envelope = presence._envelope
+
+    def noted(room: Any, data: dict[str, Any]) -> dict[str, Any]:
+        made.append(room.name)
+        return envelope(room, data)
+
+    async with gateway() as gw:
+        clients, tokens = [], []
+        for number in range(5):
+            client = await gw.dial(ticket=f"dev:u{number}")
+            tokens.append((await client.expect_push("sys.authed"))["data"]["resume"])
+            await client.join("r1")
+            clients.append(client)
+        await gw.advance(1)
+        for client in clients:
+            client.drop_link()
+        monkeypatch.setattr(presence, "_envelope", noted)
+        everybody = [joined(number + 1, f"u{number}") for number in range(5)]
+        for number, token in enumerate(tokens):
+            again = await gw.dial(ticket=f"dev:u{number}", resume=token)
+            await again.expect_push("sys.authed")
+            assert await news(gw, again) == [{"count": 5, "members": everybody}]
+        assert made == ["r1"]

@@ -8,7 +8,22 @@ import pytest
 
 from support.services import Lab
 from wsprism_core import Kick, Session, hookimpl
+from wsprism_core.config import out_of_the_box
+from wsprism_core.gateway.recovery import Refused
+from wsprism_core.gateway.sessions import SessionDesk
+from wsprism_core.protocol.codecs import JSON
+from wsprism_core.protocol.layout import MAX_SAFE_INTEGER, MAX_U32
+from wsprism_core.realtime.delivery import MessageTooLarge
+from wsprism_core.realtime.lanes import DEFAULT_LANES
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
+
+#: Rooms that a session may be in.
+MOST_ROOMS = out_of_the_box().gateway.max_rooms_per_session
+
+
+def longest(number: int) -> str:
+    """Return a name of a room, none of which is longer."""
+    return f"{number:0128d}"
 
 
 class Door(Lab):
@@ -258,6 +273,8 @@ async def test_a_ping_of_another_connection_proves_nothing(
         (membership,) = session.memberships.values()
         # The next ping may go while not all has been sent again, and asks of no more.
         assert (membership.probed, membership.proven) == (0, 0)
+        presence = membership.presence_probed, membership.presence_proven
+        assert presence == (-1, -1)
 
 
 async def test_what_is_gone_is_told(gateway: type[GatewayHarness]) -> None:
@@ -380,3 +397,97 @@ async def test_nothing_is_left_when_the_gateway_stops(
         ann.drop_link()
     assert [what for what, _ in door.seen] == ["open", "detach", "leave", "close 1006"]
     assert len(gw.gateway.rooms) == 0
+
+
+# ------------------------------------------------------------------------- many rooms
+
+
+async def test_who_is_in_as_many_rooms_as_may_be_comes_back(
+    gateway: type[GatewayHarness],
+) -> None:
+    # Nothing here is kept, and so each room is refused with the longest reason.
+    async with gateway() as gw:
+        ann, told = await enter(gw, "x" * 60)
+        rooms = [longest(number) for number in range(MOST_ROOMS)]
+        for room in rooms:
+            await ann.join(room)
+        ann.drop_link()
+        again, back = await enter(gw, "x" * 60, resume=told["resume"])
+        assert back["resumed"]
+        assert [row["room"] for row in back["rooms"]] == rooms
+        assert {row["reason"] for row in back["rooms"]} == {max(Refused, key=len)}
+        assert back["active_room"] == rooms[-1]
+        await again.join(rooms[0])
+
+
+def test_rows_of_as_many_rooms_fit_one_message_whatever_they_say() -> None:
+    row = {
+        "room": longest(0),
+        "alias": MAX_U32,
+        "epoch": "e" * 32,
+        "seq": MAX_SAFE_INTEGER,
+        "n": MAX_SAFE_INTEGER,
+        "recovered": False,
+        "reason": max(Refused, key=len),
+    }
+    # The rest of `sys.authed`, with the names of all services.
+    rest = 4 * 1024
+    largest = DEFAULT_LANES[0].max_message_bytes
+    assert len(JSON.encode({"rooms": [row] * MOST_ROOMS})) + rest < largest
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_who_is_in_more_than_can_be_told_begins_anew(
+    gateway: type[GatewayHarness], is_gone: bool
+) -> None:
+    door = Door()
+    config = config_with(gateway={"max_rooms_per_session": 0})
+    async with gateway(door, config=config) as gw, gw.connect("bob") as bob:
+        await bob.join(longest(0))
+        ann, told = await enter(gw)
+        for number in range(2 * MOST_ROOMS):
+            await ann.join(longest(number))
+        await gw.advance(1)
+        await bob.read_all()
+        if is_gone:
+            ann.drop_link()
+        _, back = await enter(gw, resume=told["resume"])
+        assert (back["resumed"], back["reason"]) == (False, "too_many_rooms")
+        assert back["sid"] != told["sid"]
+        # The one before is over at once, and has left its rooms.
+        code = 1006 if is_gone else 4505
+        assert (f"close {code}", told["sid"]) in door.seen
+        assert ("resume", told["sid"]) not in door.seen
+        assert len(gw.gateway.rooms) == 1
+        assert len(gw.gateway.sessions) == 2
+        await gw.advance(1)
+        news = [one for one in await bob.read_all() if isinstance(one, dict)]
+        assert [one["data"].get("left") for one in news][-1] == [{"n": 2}]
+
+
+async def test_a_session_that_cannot_begin_leaves_nothing(
+    gateway: type[GatewayHarness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise MessageTooLarge("control", 2, 1)
+
+    async with gateway(Lab()) as gw:
+        ann, told = await enter(gw)
+        await ann.join("r1")
+        ann.drop_link()
+        await gw.settle()
+        with monkeypatch.context() as patch:
+            patch.setattr(SessionDesk, "tell_authed", fail)
+            for resume in (None, told["resume"]):
+                client = await gw.dial(ticket="dev:ann", resume=resume)
+                await client.expect_closed(1011)
+                late = await gw.dial()
+                data = {"ticket": "dev:ann"}
+                auth = {"svc": "sys", "type": "auth", "data": data}
+                await late.send_fields(auth)
+                await late.expect_closed(1011)
+        assert not len(gw.gateway.sessions)
+        # What may come back, as after any drop, is over with the window.
+        await gw.advance(40)
+        assert not len(gw.gateway.rooms)
+        await enter(gw)

@@ -234,6 +234,8 @@ def test_a_message_larger_than_its_lane_takes_is_refused_and_reaches_nobody() ->
     bench = Bench(small)
     (one, pipe), (two, other_pipe) = bench.session("1"), bench.session("2")
     large = hot(b"x" * 10, svc="chat")
+    assert not bench.engine.fits(one.wire, large)
+    assert bench.engine.fits(one.wire, hot(b"x" * 9))
     with pytest.raises(MessageTooLarge, match="11 bytes"):
         bench.engine.post(one, large)
     with pytest.raises(MessageTooLarge, match="11 bytes"):

@@ -8,6 +8,7 @@ from wsprism_core.history.memory import MemoryStore
 from wsprism_core.history.port import Retention
 from wsprism_core.realtime.channel import Publication, Receipt
 from wsprism_core.realtime.rooms import Room, RoomRegistry
+from wsprism_core.realtime.wire import Encoded, Outgoing
 
 
 class Deaf:
@@ -133,3 +134,25 @@ def test_nothing_is_left_of_a_room_that_is_removed() -> None:
 def test_the_number_in_a_room_one_is_not_in_is_an_error() -> None:
     with pytest.raises(KeyError):
         session("1").number_in("lobby")
+
+
+def test_a_ping_of_the_connection_before_proves_nothing_more() -> None:
+    room, ann = a_room(), session("1")
+    membership = room.add(ann, quiet=False)
+    membership.probed, membership.proven = 9, 4
+    membership.presence_probed, membership.presence_proven = 7, 2
+    membership.came_back(4)
+    assert (membership.probed, membership.proven) == (4, 4)
+    # An answer on the new connection proves what was proven before, and no more.
+    assert (membership.presence_probed, membership.presence_proven) == (2, 2)
+
+
+def test_what_is_listed_is_so_until_somebody_comes_or_goes() -> None:
+    room = a_room()
+    message = Encoded(Outgoing(0, envelope={"v": 1}).form(WIRE))
+    room.listed[WIRE, 100] = message
+    room.entered(1, "ann")
+    assert not room.listed
+    room.listed[WIRE, 100] = message
+    room.exited(1)
+    assert not room.listed

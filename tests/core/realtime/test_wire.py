@@ -7,7 +7,7 @@ import pytest
 
 from support.pure import WIRE, PlainFraming
 from wsprism_core.protocol.codecs import MSGPACK
-from wsprism_core.realtime.wire import Outgoing, Wire, outgoing_bytes
+from wsprism_core.realtime.wire import Encoded, Outgoing, Wire, outgoing_bytes
 
 
 def test_a_message_is_encoded_for_a_wire() -> None:
@@ -30,6 +30,14 @@ def test_a_hot_frame_is_framed_as_binary_on_every_wire() -> None:
 def test_bytes_that_are_framed_already_stay_as_they_are() -> None:
     form = outgoing_bytes(0, b"\x8a\x00")
     assert (form.data, form.size, form.message.lane) == (b"\x8a\x00", 2, 0)
+
+
+def test_a_message_that_is_encoded_is_not_encoded_again() -> None:
+    room = object()
+    form = Outgoing(3, room=room, svc="chat", envelope={"v": 1}).form(WIRE)
+    again = Encoded(form)
+    assert again.form(WIRE).data is form.data
+    assert (again.lane, again.room, again.svc) == (3, room, "chat")
 
 
 def test_what_cannot_be_encoded_is_an_error() -> None:

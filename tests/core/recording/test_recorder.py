@@ -27,6 +27,7 @@ from wsprism_core import (
     hookimpl,
 )
 from wsprism_core.client import connect
+from wsprism_core.config import Config
 from wsprism_core.gateway import Gateway
 from wsprism_core.gateway.admin import AdminGuard, AdminListener
 from wsprism_core.plugins import PluginSet
@@ -36,22 +37,25 @@ from wsprism_core.recording.format import Kind
 from wsprism_core.recording.recorder import Recorder
 from wsprism_core.recording.replayer import Replay, replay
 from wsprism_core.testing import config_with
-from wsprism_core.transports.memory import MemoryClient, MemoryTransport
+from wsprism_core.transports.memory import MemoryClient, MemoryLink, MemoryTransport
 from wsprism_core.transports.posting import PostTransport
 
 CONFIG = config_with(gateway={"auth_timeout_ms": 20, "writer_send_timeout_ms": 100})
+
+#: Pings at once, and waits for no pong.
+HASTY = config_with(gateway={"ping_interval_ms": 80, "pong_timeout_ms": 40})
 
 
 class Memory:
     """A recorded gateway on links in memory."""
 
-    def __init__(self, path: Path, *plugins: object) -> None:
+    def __init__(self, path: Path, *plugins: object, config: Config) -> None:
         loaded = PluginSet.load([], extra=plugins)
-        self.recorder = Recorder(CONFIG, loaded, has_file=False)
+        self.recorder = Recorder(config, loaded, has_file=False)
         self.transport = MemoryTransport()
         self.admin = PostTransport(port=0)
         self.gateway = Gateway(
-            CONFIG,
+            config,
             loaded,
             self.recorder.clock,
             transports=[self.transport],
@@ -71,8 +75,10 @@ class Memory:
 
 
 @asynccontextmanager
-async def in_memory(path: Path, *plugins: object) -> AsyncIterator[Memory]:
-    memory = Memory(path, *plugins)
+async def in_memory(
+    path: Path, *plugins: object, config: Config = CONFIG
+) -> AsyncIterator[Memory]:
+    memory = Memory(path, *plugins, config=config)
     await memory.gateway.start()
     try:
         yield memory
@@ -81,8 +87,8 @@ async def in_memory(path: Path, *plugins: object) -> AsyncIterator[Memory]:
         memory.recorder.close()
 
 
-async def again(path: Path, *plugins: object) -> Replay:
-    return await replay(path, plugins=PluginSet.load([], extra=plugins), config=CONFIG)
+async def again(path: Path, *plugins: object, config: Config = CONFIG) -> Replay:
+    return await replay(path, plugins=PluginSet.load([], extra=plugins), config=config)
 
 
 def say(client: MemoryClient, type: str, data: Any = None, **fields: Any) -> None:
@@ -163,6 +169,35 @@ async def test_a_reader_that_reads_nothing_is_cut_at_the_same_moment(
                 await memory.turns()
     assert kinds(path) >= {Kind.UNSENT, Kind.CLOSE}
     result = await again(path, Lab())
+    assert result.same, result
+
+
+async def test_a_pong_that_waits_for_its_turn_is_waited_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.rec"
+    asked = 0
+
+    def is_behind(link: MemoryLink) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked < 4
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryLink, "is_behind", is_behind)
+        async with in_memory(path, Lab(), config=HASTY) as memory:
+            ann = memory.connect("ann")
+            async with asyncio.timeout(5):
+                while asked < 3:
+                    await memory.turns()
+                # It is heard, and so in the replay: nobody has given it up.
+                say(ann, "echo", "hi")
+                while asked < 4 or len(memory.gateway.sessions):
+                    await memory.turns()
+    assert [one for one in records(path) if one[0] == Kind.BEHIND] == [
+        (Kind.BEHIND, 1)
+    ] * 3
+    result = await again(path, Lab(), config=HASTY)
     assert result.same, result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.transport_host import EchoGrant, EchoHost
+from support.transport_host import EchoGrant, EchoHost, EchoReceiver
 from wsprism_core.protocol.layout import FrameKind
 from wsprism_core.transports.framed import TCP_FRAMING
 from wsprism_core.transports.memory import MemoryClient, MemoryTransport
@@ -164,6 +164,18 @@ def test_reading_may_be_paused_while_opening(
     assert not host.log.of("text")
     host.receiver.link.resume_reading()
     assert host.log.of("text")
+
+
+def test_a_link_that_the_core_cannot_open_is_cut(
+    host: EchoHost, transport: MemoryTransport
+) -> None:
+    def fail(receiver: EchoReceiver) -> None:
+        raise RuntimeError("on purpose")
+
+    host.on_open = fail
+    with pytest.raises(RuntimeError, match="on purpose"):
+        transport.connect()
+    assert not transport.links
 
 
 async def test_links_end_oldest_first(

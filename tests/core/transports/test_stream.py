@@ -8,6 +8,7 @@ import socket
 import sys
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -412,6 +413,23 @@ async def test_an_ipv6_address_is_in_brackets(
         pytest.skip("needs IPv6")
     assert listening.address == f"{scheme}://[::1]:{listening.port}"
     await listening.stop()
+
+
+async def test_a_link_that_the_core_cannot_open_is_cut(socket_stage: Stage) -> None:
+    def fail(receiver: EchoReceiver) -> None:
+        raise RuntimeError("on purpose")
+
+    seen: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: seen.append(context["exception"]))
+    socket_stage.host.on_open = fail
+    with suppress(OSError, EOFError, AssertionError):
+        await socket_stage.connect()
+    await socket_stage.host.log.until("open")
+    async with asyncio.timeout(10):
+        while socket_stage.stream.connections:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert [str(error) for error in seen] == ["on purpose"]
 
 
 # ------------------------------------------------------------------ one turn's share

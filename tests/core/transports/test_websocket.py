@@ -295,3 +295,22 @@ async def test_a_flood_of_pings_costs_no_memory(ws: Stage) -> None:
     tracemalloc.stop()
     assert peak < 8_000_000
     assert len(ws.host.log.of("control")) == 100
+
+
+async def test_a_whole_message_that_waits_for_its_turn_has_no_deadline(
+    ws: Stage, timers: ManualTimers
+) -> None:
+    peer, link = await ws.open_link()
+    message = peer.framed("text", b"a message")
+    link.data_received(message[:3])
+    assert ws.stream.unfinished.held == 3
+    # Others have taken all that this turn has.
+    while ws.stream.turns.take_text():
+        pass
+    link.data_received(message[3:])
+    assert link.is_behind()
+    assert ws.stream.unfinished.held == 0
+    timers.advance(60.0)
+    await ws.host.log.until("text")
+    assert not link.is_behind()
+    assert not ws.host.log.of("closed")

@@ -299,7 +299,10 @@ class GatewayConfig(_Section):
             of one service; over it `RESOURCE_EXHAUSTED`.
         max_rooms_per_session: Rooms that a session may be in for its client to join one
             more, whatever its tenant's `max_rooms_per_user` says; over it
-            `RESOURCE_EXHAUSTED`. A room takes some 6 KB. 0 is no bound.
+            `RESOURCE_EXHAUSTED`. A room takes some 6 KB. 0 is no bound. Who comes back
+            by `resume` is told of all its rooms in one message: of 200 whatever their
+            names, of some 400 with short ones. Where they do not fit, its client begins
+            anew.
         filter_budget_ms: How long an async `check_message` of a plugin has for one
             message; after it the message is refused, or passes where the plugin says
             so.
@@ -364,7 +367,7 @@ class GatewayConfig(_Section):
     presence_max_members: Annotated[int, Field(ge=0)] = 100
     max_strikes: Positive = 10
     max_async_queue: Positive = 64
-    max_rooms_per_session: Unlimited = 1_000
+    max_rooms_per_session: Unlimited = 200
     history: HistoryConfig = HistoryConfig()
     filter_budget_ms: Positive = 250
     dedup_window: Annotated[int, Field(ge=0)] = 1_000

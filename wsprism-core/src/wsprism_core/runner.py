@@ -45,6 +45,7 @@ from wsprism_core.transports.port import Host, Transport
 from wsprism_core.transports.posting import PostTransport
 from wsprism_core.transports.stream import StreamTransport
 from wsprism_core.transports.tcp import TcpTransport
+from wsprism_core.transports.turns import ReadingTurns
 from wsprism_core.transports.websocket import WebSocketTransport
 
 if TYPE_CHECKING:
@@ -405,6 +406,7 @@ def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
     # One account for the whole process, whatever the connections came by.
     unfinished = UnfinishedBytes(settings.max_unfinished_bytes)
     half_open = HalfOpen(settings.max_handshakes, settings.max_handshakes_per_ip)
+    turns = ReadingTurns(asyncio.get_running_loop())
     websocket = WebSocketTransport(
         host,
         prepared.port,
@@ -412,6 +414,7 @@ def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
         unfinished=unfinished,
         proxies=TrustedProxies(settings.trusted_proxies),
         half_open=half_open,
+        turns=turns,
         deflate=_deflate(settings.deflate),
     )
     transports: list[Transport] = [_Listener(websocket, host, prepared.port, "--port")]
@@ -422,6 +425,7 @@ def _assemble(prepared: Prepared, recorder: Recorder | None) -> Gateway:
             bounds=bounds,
             unfinished=unfinished,
             half_open=half_open,
+            turns=turns,
         )
         transports.append(_Listener(tcp, host, options.tcp_port, "--tcp-port"))
     register = compile_each(prepared.plugins.hook("register_transports"))

@@ -182,7 +182,13 @@ class Connection:
         self.heartbeat = self._parts.heartbeat
         self.heartbeat.watch(self)
         self._parts.expiry.watch(self)
-        self._parts.desk.open(self, identity, resume=self._request.resume, ref=ref)
+        try:
+            self._parts.desk.open(self, identity, resume=self._request.resume, ref=ref)
+        except Exception as error:
+            # Half of a session is none: what there is of it ends with the link.
+            self._parts.log.error("session_not_opened", exc=error)
+            error.with_traceback(None)
+            self.cut(CloseCode.INTERNAL_ERROR, "the session could not begin")
 
     def _auth_timed_out(self) -> None:
         self._turn_away(_not_authenticated("no ticket came in time"))

@@ -39,7 +39,7 @@ from wsprism_core.realtime.channel import (
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.rooms import Room, RoomRegistry
 from wsprism_core.realtime.session import Session, SessionRegistry
-from wsprism_core.realtime.wire import Outgoing
+from wsprism_core.realtime.wire import Outgoing, Wire
 
 __all__ = ("Egress", "Origin")
 
@@ -262,6 +262,13 @@ class Egress:
                 ),
             ),
         )
+
+    def fits(
+        self, wire: Wire, type: str, data: Any, *, ref: int | None, trace_id: str
+    ) -> bool:
+        """Whether the control lane takes such a message on a wire."""
+        envelope = outbound("sys", type, ref=ref, data=data, trace_id=trace_id)
+        return self._delivery.fits(wire, Outgoing(self._control, envelope=envelope))
 
     def refuse(
         self,

@@ -74,10 +74,11 @@ class Heartbeat:
         if connection.beats_unanswered >= 0:
             connection.beats_unanswered += 1
             if connection.beats_unanswered > self._pong:
-                connection.end(CloseCode.NO_PONG, "no pong came")
+                self._give_up(connection, CloseCode.NO_PONG, "no pong came")
                 return
         if self._idle and connection.beats_silent > self._idle:
-            connection.end(CloseCode.IDLE_TIMEOUT, "nothing was heard for too long")
+            reason = "nothing was heard for too long"
+            self._give_up(connection, CloseCode.IDLE_TIMEOUT, reason)
             return
         session = connection.session
         if session is None or not self._ping or connection.beats % self._ping:
@@ -93,3 +94,8 @@ class Heartbeat:
                     membership.presence_probed = room.told_version
             ping = session.wire.framing.ping(b"")
             self._delivery.post_form(session, outgoing_bytes(0, ping))
+
+    def _give_up(self, connection: Connection, code: int, reason: str) -> None:
+        """End a connection, unless what it sent waits for its turn to be read."""
+        if not connection.link.is_behind():
+            connection.end(code, reason)

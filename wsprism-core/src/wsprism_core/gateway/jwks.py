@@ -87,6 +87,16 @@ class KeySet:
             return True
         return self._tried is None or now - self._tried >= self._retry
 
+    @property
+    def url(self) -> str:
+        """Where the keys stand."""
+        return self._url
+
+    def go_on_from(self, other: KeySet) -> None:
+        """Begin with what another one of the same address has fetched, and when."""
+        self._issuer.fetched = other._issuer.fetched
+        self._fetched = other._fetched
+
     async def refresh(self) -> None:
         """Fetch the keys, or wait for the fetch that is under way; raises nothing."""
         if self._under_way is None:

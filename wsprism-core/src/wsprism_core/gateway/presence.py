@@ -8,15 +8,18 @@ and then the changes as before.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from wsprism_core.protocol.envelope import outbound
+from wsprism_core.realtime.backlog import Pull
 from wsprism_core.realtime.clock import Clock
 from wsprism_core.realtime.delivery import DeliveryEngine
 from wsprism_core.realtime.presence import PresenceBatch
-from wsprism_core.realtime.rooms import Room
+from wsprism_core.realtime.rooms import Membership, Room
 from wsprism_core.realtime.session import Session
-from wsprism_core.realtime.wire import Outgoing
+from wsprism_core.realtime.wire import Encoded, Outgoing, Wire
 
 __all__ = ("PresenceDesk",)
 
@@ -60,13 +63,28 @@ class PresenceDesk:
             self._clock.after(0, lambda: self._tell(room))
 
     def tell_again(self, session: Session) -> None:
-        """Tell a session that is back who is in its rooms, where it may not know."""
-        for membership in session.memberships.values():
-            room = membership.room
-            if membership.quiet or membership.presence_proven == room.version:
-                continue
-            data = self._everybody(room)
-            self._delivery.post(session, self._message(room, data))
+        """Tell a session that is back who is in its rooms, where it may not know.
+
+        Of many rooms that is more than may wait for it, so it is pulled.
+        """
+        unsure = [
+            membership
+            for membership in session.memberships.values()
+            if not membership.quiet
+            and membership.presence_proven != membership.room.version
+        ]
+        if unsure:
+            self._delivery.pull(session, Pull(self._lane, _Lists(self, unsure)))
+
+    def listed(self, room: Room, wire: Wire) -> Encoded:
+        """Return what is told of all members as they are now, encoded once for all."""
+        message = room.listed.get((wire, self.most))
+        if message is None:
+            # The room keeps it, so it does not know the room.
+            envelope = _envelope(room, self._everybody(room))
+            whole = Outgoing(self._lane, svc="room", envelope=envelope)
+            message = room.listed[wire, self.most] = Encoded(whole.form(wire))
+        return message
 
     def _is_crowded(self, room: Room) -> bool:
         return len(room.channel.members()) > self.most
@@ -118,14 +136,38 @@ class PresenceDesk:
         return data
 
     def _message(self, room: Room, data: dict[str, Any]) -> Outgoing:
-        return Outgoing(
-            self._lane,
-            room=room,
-            svc="room",
-            envelope=outbound(
-                "room",
-                "presence",
-                room=room.name,
-                data={"version": room.version, **data},
-            ),
-        )
+        envelope = _envelope(room, data)
+        return Outgoing(self._lane, room=room, svc="room", envelope=envelope)
+
+
+def _envelope(room: Room, data: dict[str, Any]) -> dict[str, Any]:
+    about = {"version": room.version, **data}
+    return outbound("room", "presence", room=room.name, data=about)
+
+
+class _Lists:
+    """Who is in some rooms of a session, told a room at a time as its socket takes it.
+
+    Args:
+        desk: Knows what is told of a room.
+        memberships: The session's; of those that end meanwhile nothing is told.
+    """
+
+    __slots__ = ("_desk", "_left")
+
+    def __init__(self, desk: PresenceDesk, memberships: Iterable[Membership]) -> None:
+        self._desk = desk
+        self._left = deque(memberships)
+
+    def pull(self, reader: Any, budget: int) -> tuple[Sequence[Outgoing], bool]:
+        """Return what is told next, and whether there is more."""
+        found: list[Outgoing] = []
+        size = 0
+        while self._left and size < budget:
+            membership = self._left.popleft()
+            room = membership.room
+            if reader.memberships.get(room.name) is membership:
+                message = self._desk.listed(room, reader.wire)
+                found.append(message)
+                size += message.form(reader.wire).size
+        return found, bool(self._left)

@@ -7,7 +7,7 @@ from typing import Any
 
 from wsprism_core.actions import Push, PushFrame, Source
 from wsprism_core.gateway.failures import STOPS_THE_PROCESS
-from wsprism_core.realtime.wire import Form, Outgoing, Wire
+from wsprism_core.realtime.wire import Encoded, Outgoing, Wire
 
 __all__ = ("ServiceSource",)
 
@@ -61,25 +61,10 @@ class ServiceSource:
             return (), False
 
 
-class _Encoded(Outgoing):
-    """A message whose bytes are made already, on the wire of the one who gets it."""
-
-    __slots__ = ("_data",)
-
-    def __init__(self, form: Form) -> None:
-        message = form.message
-        super().__init__(message.lane, room=message.room, svc=message.svc)
-        self._data = form.data
-
-    def form(self, wire: Wire) -> Form:
-        """Return its bytes."""
-        return Form(self._data, self)
-
-
 def _encoded(message: Outgoing, wire: Wire) -> Outgoing:
     """Encode here, where a failure is still its service's own.
 
     Raises:
         ValueError: Its data cannot be encoded.
     """
-    return _Encoded(message.form(wire))
+    return Encoded(message.form(wire))

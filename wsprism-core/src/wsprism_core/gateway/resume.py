@@ -44,6 +44,8 @@ class NotResumed(StrEnum):
     USED = "used"
     #: Its session is over.
     EXPIRED = "expired"
+    #: What it would have to be told of its rooms is too much for one message.
+    TOO_MANY_ROOMS = "too_many_rooms"
     #: This gateway keeps no session whose connection dropped.
     NOT_OFFERED = "not_offered"
 
@@ -106,11 +108,16 @@ class Resumes:
         """Whether a session may come back at all."""
         return self._window > 0 and self._most > 0
 
-    def token(self, session: Session) -> str | None:
-        """Return what a session may come back with, None where it may not."""
+    def token(self, session: Session, later: int = 0) -> str | None:
+        """Return what a session may come back with, None where it may not.
+
+        Args:
+            session: The session.
+            later: How often it has come back by then, from now on.
+        """
         if not self.are_offered:
             return None
-        about = f"{session.id}.{session.resumed}"
+        about = f"{session.id}.{session.resumed + later}"
         return f"{about}.{self._digest(session.tenant, session.user, about)}"
 
     def may_return(self, code: int) -> bool:

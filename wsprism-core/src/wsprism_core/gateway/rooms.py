@@ -37,6 +37,8 @@ __all__ = ("RoomDesk",)
 #: How often a session may fetch `max_recover_messages`: at once, and a second.
 FETCHES_AT_ONCE, FETCHES_A_SECOND = 10, 1
 
+_LONGEST_REASON: Final = max(Refused, key=len)
+
 #: What a client is told that would go over a limit.
 _OVER: Final = {
     "max_rooms_per_user": "you are in as many rooms as you may be",
@@ -162,7 +164,7 @@ class RoomDesk:
     def leave_forbidden(self, session: Session) -> None:
         """Leave what the client asked to join and its new ticket is not for."""
         for name, membership in list(session.memberships.items()):
-            if membership.asked and not may_enter(session.allowed_rooms, name):
+            if _is_forbidden(membership):
                 # A hook of the one before may have ended this one.
                 if session.memberships.get(name) is membership:
                     self.leave(session, name)
@@ -181,7 +183,7 @@ class RoomDesk:
     def attach(
         self, session: Session
     ) -> tuple[list[dict[str, Any]], list[tuple[Room, Sequence[Pull]]]]:
-        """Send a session again what its rooms have.
+        """Send a session again what its rooms have, but for those it has to leave.
 
         Returns:
             What it is told of each room, and what it missed of those where that can be
@@ -189,30 +191,27 @@ class RoomDesk:
         """
         told, replays = [], []
         for membership in session.memberships.values():
+            if _is_forbidden(membership):
+                continue
             room = membership.room
             room.attach(session)
             if membership.quiet:
                 continue
             missed = Missed(room.channel.epoch, membership.proven)
             refused = self._recovery_refused(session, room, missed)
-            about: dict[str, Any] = {
-                "room": room.name,
-                "alias": room.alias,
-                "epoch": room.channel.epoch,
-                "seq": room.channel.seq,
-                "n": membership.n,
-                "recovered": refused is None,
-            }
-            if refused is not None:
-                about["reason"] = str(refused)
-            elif missed.seq < room.channel.seq:
+            if refused is None and missed.seq < room.channel.seq:
                 replays.append((room, pulls(room, missed, self._catalog)))
-            # No ping of the connection before is answered any more.
-            membership.starts_behind(
-                missed.seq if refused is None else room.channel.seq
-            )
-            told.append(about)
+            membership.came_back(missed.seq if refused is None else room.channel.seq)
+            told.append(_row(membership, refused))
         return told, replays
+
+    def longest_rows(self, session: Session) -> list[dict[str, Any]]:
+        """Return the most that `attach` may have to tell a session."""
+        return [
+            _row(membership, _LONGEST_REASON)
+            for membership in session.memberships.values()
+            if not membership.quiet
+        ]
 
     def tell_members_again(self, session: Session) -> None:
         """Tell a session that is back who is in its rooms, where it may not know."""
@@ -329,6 +328,28 @@ class RoomDesk:
                 most * FETCHES_A_SECOND, most * FETCHES_AT_ONCE, now
             )
         return None if budget.take(now, count) else Refused.TOO_MANY
+
+
+def _is_forbidden(membership: Membership) -> bool:
+    """Whether its client asked for it, and the ticket is not for the room any more."""
+    allowed = membership.session.allowed_rooms
+    return membership.asked and not may_enter(allowed, membership.room.name)
+
+
+def _row(membership: Membership, refused: Refused | None) -> dict[str, Any]:
+    """Return what a session that is back is told of one of its rooms."""
+    room = membership.room
+    row: dict[str, Any] = {
+        "room": room.name,
+        "alias": room.alias,
+        "epoch": room.channel.epoch,
+        "seq": room.channel.seq,
+        "n": membership.n,
+        "recovered": refused is None,
+    }
+    if refused is not None:
+        row["reason"] = str(refused)
+    return row
 
 
 class _RoomSubscriber:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wsprism_core.api import Identity
 from wsprism_core.gateway.egress import Egress
 from wsprism_core.gateway.hooks import EventHooks
-from wsprism_core.gateway.resume import Detached, Resumes
+from wsprism_core.gateway.resume import Detached, NotResumed, Resumes
 from wsprism_core.gateway.rooms import RoomDesk
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics, close_label
@@ -97,8 +97,11 @@ class SessionDesk:
         if resume is not None:
             found = self.resumes.find(resume, identity.tenant, identity.user)
             if isinstance(found, Session):
-                self._resume(connection, found, ref)
-                return
+                if self._can_be_told(connection, found, ref):
+                    self._resume(connection, found, ref)
+                    return
+                self._end_for_good(found)
+                found = NotResumed.TOO_MANY_ROOMS
             refused = found
         tenant = connection.tenant
         self._make_room_for(tenant.max_sessions_per_user, identity)
@@ -158,6 +161,21 @@ class SessionDesk:
         """Tell a client who it is here."""
         session = connection.session
         assert session is not None
+        data = {**self._about(connection, session), **extra}
+        self.egress.system(
+            session, "authed", data, ref=ref, trace_id=self._new_trace_id()
+        )
+
+    def _about(
+        self, connection: Connection, session: Session, later: int = 0
+    ) -> dict[str, Any]:
+        """Return what a client is told of a session and its connection.
+
+        Args:
+            connection: The connection.
+            session: The session.
+            later: How often it has come back by then, from now on.
+        """
         data: dict[str, Any] = {
             "tenant": session.tenant,
             "user": session.user,
@@ -165,14 +183,37 @@ class SessionDesk:
             "ping_ms": connection.heartbeat.ping_ms,
             "limits": {"max_frame_bytes": connection.tenant.limits.max_frame_bytes},
             "services": self._service_ids,
-            **extra,
         }
-        token = self.resumes.token(session)
+        token = self.resumes.token(session, later)
         if token is not None:
             data["resume"] = token
-        self.egress.system(
-            session, "authed", data, ref=ref, trace_id=self._new_trace_id()
-        )
+        return data
+
+    def _can_be_told(
+        self, connection: Connection, session: Session, ref: int | None
+    ) -> bool:
+        """Whether all that a session that comes back is told fits one message.
+
+        It is asked before anything has changed: services may have put a session into
+        any number of rooms.
+        """
+        data = {
+            **self._about(connection, session, later=1),
+            "resumed": True,
+            "rooms": self._rooms.longest_rows(session),
+            "active_room": session.active_room,
+        }
+        wire, trace_id = connection.link.wire, self._new_trace_id()
+        return self.egress.fits(wire, "authed", data, ref=ref, trace_id=trace_id)
+
+    def _end_for_good(self, session: Session) -> None:
+        """End a session that may come back; its client begins anew."""
+        before = self._connections.get(session.id)
+        if before is not None:
+            # It was not known yet that its connection is gone.
+            before.cut(CloseCode.RESUMED_ELSEWHERE, "resumed elsewhere")
+        else:
+            self.resumes.end_one(session.id)
 
     def goes_on(self, token: str, tenant: Tenant, identity: Identity) -> bool:
         """Whether a token is for a session that is connected, and so is counted."""
@@ -195,6 +236,8 @@ class SessionDesk:
         session.rebind(connection.link, self._delivery.outbox(session.tenant))
         self._connections[session.id] = connection
         connection.session = session
+        # Its ticket is another one, and may be for fewer rooms.
+        session.allowed_rooms = connection.identity.rooms
         told, replays = self._rooms.attach(session)
         self._log.info("session_resumed", sid=session.id, user=session.user)
         self.tell_authed(
@@ -206,12 +249,10 @@ class SessionDesk:
         )
         for room, replay in replays:
             self._delivery.fetch_again(session, room, replay)
-        self._rooms.tell_members_again(session)
-        # Its ticket is another one, and may be for fewer rooms.
-        session.allowed_rooms = connection.identity.rooms
         self._rooms.leave_forbidden(session)
         if connection.session is session:
             # Else a hook of what it left has ended it.
+            self._rooms.tell_members_again(session)
             self._hooks.on_resume(session)
 
     def kick(self, session: Session, code: int, reason: str) -> None:

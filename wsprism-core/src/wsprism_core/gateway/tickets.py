@@ -92,7 +92,8 @@ class Tickets:
         """Build what another configuration makes good; return what puts it in place.
 
         Tickets that wait for their one use, and what is revoked, stay as they are. Keys
-        in files are read again, whether or not the configuration names others.
+        in files are read again, whether or not the configuration names others. Those
+        that were fetched stay good until they are fetched again.
 
         Raises:
             ConfigError: A key cannot be used; nothing has changed.
@@ -108,7 +109,9 @@ class Tickets:
 
         def apply() -> None:
             for id in [*changed, *(before.keys() - after.keys())]:
-                for _, key_set in self._issuers.pop(id, ()):
+                gone = self._issuers.pop(id, [])
+                _go_on(gone, issuers.get(id, []))
+                for _, key_set in gone:
                     if key_set is not None and self._spawn is not None:
                         self._spawn(key_set.stop())
             self._issuers.update(issuers)
@@ -296,6 +299,16 @@ class Tickets:
 
 def _reads_files(auth: AuthConfig) -> bool:
     return any(key.file is not None for issuer in auth.jwt for key in issuer.keys)
+
+
+def _go_on(
+    gone: list[tuple[Issuer, KeySet | None]], new: list[tuple[Issuer, KeySet | None]]
+) -> None:
+    """Have key sets begin with what those of the same address have fetched before."""
+    known = {key_set.url: key_set for _, key_set in gone if key_set is not None}
+    for _, key_set in new:
+        if key_set is not None and key_set.url in known:
+            key_set.go_on_from(known[key_set.url])
 
 
 def _issuers(

@@ -159,6 +159,14 @@ class DeliveryEngine:
         for audience, form in forms:
             self._share(audience, form, exclude)
 
+    def fits(self, wire: Wire, message: Outgoing) -> bool:
+        """Whether a message on a wire is none too large for its lane.
+
+        Raises:
+            ValueError: Its data cannot be encoded.
+        """
+        return message.form(wire).size <= self._largest[message.lane]
+
     def check(self, audiences: Iterable[Wire], message: Outgoing) -> None:
         """See that a message can be sent on some wires.
 

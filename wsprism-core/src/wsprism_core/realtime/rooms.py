@@ -11,7 +11,7 @@ from wsprism_core.realtime.audience import Audience
 from wsprism_core.realtime.channel import Channel
 from wsprism_core.realtime.presence import PresenceBatch
 from wsprism_core.realtime.session import Session
-from wsprism_core.realtime.wire import Wire
+from wsprism_core.realtime.wire import Encoded, Wire
 
 __all__ = ("FIRST_MEMBERS", "Membership", "Room", "RoomRegistry")
 
@@ -69,6 +69,18 @@ class Membership:
         """
         self.probed = self.proven = seq
 
+    def came_back(self, seq: int) -> None:
+        """Note that its session goes on with a new connection.
+
+        No ping of the one before is answered any more, and a ping of the new one proves
+        nothing of what that one asked of. What was proven stays so.
+
+        Args:
+            seq: The number behind which all is sent now.
+        """
+        self.starts_behind(seq)
+        self.presence_probed = self.presence_proven
+
 
 class Room:
     """A room on this gateway.
@@ -89,6 +101,8 @@ class Room:
         told_version: Up to which of the changes the members were told.
         told_count: How many members there are, as the members were told last; None
             while they are told who comes and goes.
+        listed: What is told of the members as they are now, by wire and by how many
+            may be listed, for all who come back; there until somebody comes or goes.
     """
 
     __slots__ = (
@@ -100,6 +114,7 @@ class Room:
         "alias",
         "audience",
         "channel",
+        "listed",
         "name",
         "presence",
         "presence_due",
@@ -127,6 +142,7 @@ class Room:
         self.presence = PresenceBatch()
         self.presence_due = False
         self.told_count: int | None = None
+        self.listed: dict[tuple[Wire, int], Encoded] = {}
         self.version = self.told_version = 0
         self.published = 0
         self._members: dict[int, Membership] = {}
@@ -176,6 +192,7 @@ class Room:
     def entered(self, n: int, user: str) -> None:
         """Note a new member, on any gateway."""
         self.version += 1
+        self.listed.clear()
         self.presence.enter(n, user)
         if self._first is not None and len(self._first) < FIRST_MEMBERS:
             self._first = None
@@ -183,6 +200,7 @@ class Room:
     def exited(self, n: int) -> None:
         """Note that a member is gone, on any gateway."""
         self.version += 1
+        self.listed.clear()
         self.presence.exit(n)
         if self._first and n <= self._first[-1]["n"]:
             self._first = None

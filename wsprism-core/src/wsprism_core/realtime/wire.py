@@ -11,7 +11,15 @@ from typing import Any, Protocol
 
 from wsprism_core.realtime.lanes import Delivery
 
-__all__ = ("Codec", "Form", "Framing", "Outgoing", "Wire", "outgoing_bytes")
+__all__ = (
+    "Codec",
+    "Encoded",
+    "Form",
+    "Framing",
+    "Outgoing",
+    "Wire",
+    "outgoing_bytes",
+)
 
 
 class Codec(Protocol):
@@ -148,6 +156,25 @@ class Form:
         self.data = data
         self.size = len(data)
         self.message = message
+
+
+class Encoded(Outgoing):
+    """A message whose bytes are made already, for those of one wire.
+
+    Args:
+        form: Its bytes on that wire.
+    """
+
+    __slots__ = ("_data",)
+
+    def __init__(self, form: Form) -> None:
+        message = form.message
+        super().__init__(message.lane, room=message.room, svc=message.svc)
+        self._data = form.data
+
+    def form(self, wire: Wire) -> Form:
+        """Return its bytes."""
+        return Form(self._data, self)
 
 
 def outgoing_bytes(lane: int, data: bytes) -> Form:

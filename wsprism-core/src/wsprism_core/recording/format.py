@@ -104,6 +104,8 @@ class Kind(IntEnum):
     UNSENT = 23
     #: What a source from outside gave: its number, outcome, whether there is more.
     PULLED = 24
+    #: Something of the client waited unread when the core asked: connection.
+    BEHIND = 25
     #: The recording ends: why.
     END = 30
 

@@ -534,6 +534,13 @@ class RecordedLink:
         """Take bytes from the socket again."""
         self._inner.resume_reading()
 
+    def is_behind(self) -> bool:
+        """Whether something of the client waits unread."""
+        is_behind = self._inner.is_behind()
+        if is_behind and self.number:
+            self._recorder.note((Kind.BEHIND, self.number))
+        return is_behind
+
     def close(self, code: int, reason: str) -> None:
         """Send a close, and end."""
         self._note_close(code, reason)

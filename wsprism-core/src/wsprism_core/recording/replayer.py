@@ -11,7 +11,14 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Container,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -347,6 +354,7 @@ class _Player:
             # Of another build's questions there may be fewer.
             boundary.unsent.get(number, deque()).clear()
         boundary.pulled.clear()
+        boundary.behind.clear()
         self._asked.clear()
         for place, record in enumerate(records[1:], self._place + 1):
             match record:
@@ -356,6 +364,8 @@ class _Player:
                 case (Kind.UNSENT, number, unsent):
                     boundary.unsent.setdefault(number, deque()).append(unsent)
                     self._asked[number] = None
+                case (Kind.BEHIND, number):
+                    boundary.behind.add(number)
                 case (Kind.PULLED, source, outcome, more):
                     given = outcome, more
                     boundary.pulled.setdefault(source, deque()).append(given)
@@ -402,7 +412,8 @@ class _Player:
         self.comparison.open(number, framing, f"{number:x}", user)
         fills = self._boundary.fills.setdefault(number, deque())
         unsent = self._boundary.unsent.setdefault(number, deque())
-        link = ReplayedLink(number, wire, fills, unsent, self.comparison)
+        behind = self._boundary.behind
+        link = ReplayedLink(number, wire, fills, unsent, behind, self.comparison)
         request = ConnectRequest(transport, "", tenant, resume="" if resumes else None)
         connection = ReplayedConnection(self._boundary, link, request)
         self._connections[number] = connection
@@ -506,6 +517,7 @@ class ReplayBoundary(Boundary):
         fills: By connection, where its socket will be full: the place of the record,
             how much was written up to then, whether the link says so at once.
         unsent: By connection, what is told of its socket in this turn.
+        behind: The connections of which something waited unread in this turn.
         pulled: By source, what it gives in this turn.
         is_waiting: Whether async handlers are to begin.
         begin_drain: Begins to empty the gateway.
@@ -524,6 +536,7 @@ class ReplayBoundary(Boundary):
         self.clock = clock
         self.fills: dict[int, deque[tuple[int, int, bool]]] = {}
         self.unsent: dict[int, deque[int]] = {}
+        self.behind: set[int] = set()
         self.pulled: dict[int, deque[tuple[bytes, bool]]] = {}
         self.is_waiting = False
         self._perform: Perform
@@ -723,6 +736,7 @@ class ReplayedLink:
         wire: Which bytes it wants.
         fills: Where its socket will be full, see `ReplayBoundary`.
         unsent: What is told of it when the core asks.
+        behind: The connections of which something waits unread.
         comparison: Is told what goes out.
 
     Attributes:
@@ -737,6 +751,7 @@ class ReplayedLink:
         wire: Wire,
         fills: deque[tuple[int, int, bool]],
         unsent: deque[int],
+        behind: Container[int],
         comparison: Comparison,
     ) -> None:
         self.wire = wire
@@ -747,6 +762,7 @@ class ReplayedLink:
         self._fills = fills
         self._unsent = unsent
         self._last_unsent = 0
+        self._behind = behind
         self._comparison = comparison
         self._written = 0
 
@@ -768,6 +784,10 @@ class ReplayedLink:
         if self._unsent:
             self._last_unsent = self._unsent.popleft()
         return self._last_unsent
+
+    def is_behind(self) -> bool:
+        """Whether something of the client waited unread then."""
+        return self._number in self._behind
 
     def empty(self, place: int) -> None:
         """Take bytes again; what was to fill the socket before that did not."""

@@ -96,6 +96,10 @@ class StreamLink(StreamConnection):
         if self._over is None and self._socket is not None and not self._put_off_rest:
             self._socket.resume_reading()
 
+    def is_behind(self) -> bool:
+        """Whether something of the client waits for its turn."""
+        return self._put_off_rest
+
     def close(self, code: int, reason: str) -> None:
         """Send a close, behind what was written, and end."""
         if self._over is None:
@@ -151,7 +155,12 @@ class StreamLink(StreamConnection):
 
     def _open(self, grant: Grant) -> None:
         """Attach the link to the core."""
-        receiver = grant.open(self)
+        try:
+            receiver = grant.open(self)
+        except BaseException:
+            # Nobody would hear of its end.
+            self.abort()
+            raise
         # The core may have closed it, or filled the socket, while opening it.
         if self._over is not None:
             receiver.closed(*self._over)
@@ -209,14 +218,19 @@ class StreamLink(StreamConnection):
                 CloseCode.POLICY_VIOLATION, f"a message unfinished after {allowed:g} s"
             )
 
-    def _put_off(self) -> None:
-        """Take what was read in a turn to come, and read no more until then."""
+    def _put_off(self, *, for_place: bool = False) -> None:
+        """Take what was read in a turn to come, and read no more until then.
+
+        Args:
+            for_place: Whether it is a text, and the turn has no place for one more.
+        """
         if self._put_off_rest:
             return
         self._put_off_rest = True
         if self._socket is not None:
             self._socket.pause_reading()
-        self._home.turns.put_off(self._go_on)
+        turns = self._home.turns
+        (turns.wait_for_place if for_place else turns.put_off)(self._go_on)
 
     def _go_on(self) -> None:
         self._put_off_rest = False

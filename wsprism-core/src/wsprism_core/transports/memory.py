@@ -117,6 +117,10 @@ class MemoryLink:
             unread, self._unread = self._unread, bytearray()
             self._read(bytes(unread))
 
+    def is_behind(self) -> bool:
+        """Return False: all that is to be read is read at once."""
+        return False
+
     def close(self, code: int, reason: str) -> None:
         """Send a close, behind what was written, and end."""
         if self.over is None:
@@ -178,7 +182,12 @@ class MemoryLink:
             return
         self.limit(decision.max_message_bytes)
         self._reading = True
-        receiver = decision.open(self)
+        try:
+            receiver = decision.open(self)
+        except BaseException:
+            # Nobody would hear of its end.
+            self.abort()
+            raise
         # The core may have closed it, or filled the pipe, while opening it.
         if self.over is not None:
             receiver.closed(*self.over)

@@ -137,6 +137,12 @@ class Link(Protocol):
     def resume_reading(self) -> None:
         """Take bytes from the socket again."""
 
+    def is_behind(self) -> bool:
+        """Whether something of the client waits unread for the transport's own sake.
+
+        It may be the pong that nobody has heard yet.
+        """
+
     def close(self, code: int, reason: str) -> None:
         """Send a close, behind what was written, and end.
 

@@ -148,6 +148,8 @@ class StreamTransport:
             whole yet; give several transports the same to bound their sum.
         proxies: Whose word about the clients behind them counts; by default nobody's.
         half_open: What all handshakes under way are counted in; to be shared likewise.
+        turns: What bounds how much of all connections is taken in a turn of the event
+            loop; to be shared likewise.
 
     Attributes:
         ssl_context: What new connections are secured with, None where none is; another
@@ -176,6 +178,7 @@ class StreamTransport:
         unfinished: UnfinishedBytes | None = None,
         proxies: TrustedProxies | None = None,
         half_open: HalfOpen | None = None,
+        turns: ReadingTurns | None = None,
     ) -> None:
         self.address = ""
         self.port = port
@@ -183,6 +186,7 @@ class StreamTransport:
         self.unfinished = unfinished or UnfinishedBytes()
         self.proxies = proxies or TrustedProxies(())
         self.half_open = half_open or HalfOpen()
+        self._shared_turns = turns
         self.connections: set[StreamConnection] = set()
         self._interface = host
         self.ssl_context = ssl_context
@@ -202,7 +206,7 @@ class StreamTransport:
         """
         self.host = host
         self.loop = asyncio.get_running_loop()
-        self.turns = ReadingTurns(self.loop)
+        self.turns = self._shared_turns or ReadingTurns(self.loop)
         secure = self.ssl_context is not None
         self._server = await self.loop.create_server(
             self.connection,

@@ -33,6 +33,7 @@ from wsprism_core.transports.link import StreamLink
 from wsprism_core.transports.port import Grant
 from wsprism_core.transports.reassembly import Fragments, is_utf8
 from wsprism_core.transports.stream import StreamConnection, StreamTransport
+from wsprism_core.transports.turns import ReadingTurns
 
 __all__ = ("WebSocketLink", "WebSocketTransport")
 
@@ -138,6 +139,10 @@ class WebSocketLink(StreamLink):
                 self._rest = data[start:]
                 self._hold(end - start)
                 return b""
+            # It is whole, also where it has to wait for its turn.
+            if self._held:
+                self._hold(None)
+            self._unfinished_since = None
             if not left:
                 self._rest = data[start:]
                 self._put_off()
@@ -149,13 +154,10 @@ class WebSocketLink(StreamLink):
                     return data[start:]
                 if not self._home.turns.take_text():
                     self._rest = data[start:]
-                    self._put_off()
+                    self._put_off(for_place=True)
                     return b""
             start = behind
             left -= 1
-            if self._held:
-                self._hold(None)
-            self._unfinished_since = None
             if opcode == TEXT:
                 self._receiver.text(payload)
             elif opcode == BINARY:
@@ -286,6 +288,7 @@ class WebSocketTransport(StreamTransport):
         unfinished: UnfinishedBytes | None = None,
         proxies: TrustedProxies | None = None,
         half_open: HalfOpen | None = None,
+        turns: ReadingTurns | None = None,
         deflate: Deflate | None = None,
     ) -> None:
         super().__init__(
@@ -296,6 +299,7 @@ class WebSocketTransport(StreamTransport):
             unfinished=unfinished,
             proxies=proxies,
             half_open=half_open,
+            turns=turns,
         )
         self._deflate = deflate
         self.extensions = None if deflate is None else deflate.extensions
@@ -321,5 +325,5 @@ class WebSocketTransport(StreamTransport):
         """Put a link in the place of a door."""
         link = WebSocketLink(self, handshake)
         door.leave_place()
-        link.take_over(socket, handshake.response, grant, rest)
         self.connections.discard(door)
+        link.take_over(socket, handshake.response, grant, rest)
