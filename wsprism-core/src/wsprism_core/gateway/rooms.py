@@ -21,7 +21,6 @@ from wsprism_core.gateway.recovery import (
     pulls,
 )
 from wsprism_core.policy.limits import TokenBucket
-from wsprism_core.policy.names import may_enter
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
@@ -96,6 +95,8 @@ class RoomDesk:
         self.recovery = recovery
         self.max_per_session = max_per_session
         self._fetched: dict[Session, TokenBucket] = {}
+        #: Rooms that a session was taken out of while it had no connection.
+        self._untold: dict[Session, list[str]] = {}
 
     def ask_to_join(
         self,
@@ -117,7 +118,7 @@ class RoomDesk:
         """
         membership = session.memberships.get(name)
         if membership is None or membership.quiet:
-            if not may_enter(session.allowed_rooms, name):
+            if not session.may_enter(name):
                 raise ProtocolError(
                     ErrorCode.NOT_ALLOWED, "your ticket is not for this room"
                 )
@@ -152,17 +153,24 @@ class RoomDesk:
             self._tell_joined(membership, None)
 
     def leave(self, session: Session, name: str, ref: int | None = None) -> None:
-        """Leave a room; the session is in it."""
+        """Leave a room; the session is in it.
+
+        One without a connection is told when it comes back.
+        """
         membership = session.memberships[name]
+        is_away = self._sessions.get(session.id) is not session
+        if is_away and not membership.quiet:
+            # Noted before: a hook may end the session, and with it what is noted.
+            self._untold.setdefault(session, []).append(name)
         self._delivery.let_go(session, membership.room)
         self._exit(membership)
-        if not membership.quiet:
+        if not is_away and not membership.quiet:
             self._egress.system(session, "left", room=name, ref=ref)
 
     def leave_forbidden(self, session: Session) -> None:
         """Leave what the client asked to join and its new ticket is not for."""
         for name, membership in list(session.memberships.items()):
-            if membership.asked and not may_enter(session.allowed_rooms, name):
+            if membership.asked and not session.may_enter(name):
                 # A hook of the one before may have ended this one.
                 if session.memberships.get(name) is membership:
                     self.leave(session, name)
@@ -170,6 +178,7 @@ class RoomDesk:
     def leave_all(self, session: Session) -> None:
         """Leave every room because the session ends; nothing is told to it."""
         self._fetched.pop(session, None)
+        self._untold.pop(session, None)
         for membership in list(session.memberships.values()):
             self._exit(membership)
 
@@ -213,6 +222,11 @@ class RoomDesk:
             )
             told.append(about)
         return told, replays
+
+    def tell_left(self, session: Session) -> None:
+        """Tell a session that is back which rooms it was taken out of meanwhile."""
+        for name in self._untold.pop(session, ()):
+            self._egress.system(session, "left", room=name)
 
     def tell_members_again(self, session: Session) -> None:
         """Tell a session that is back who is in its rooms, where it may not know."""
