@@ -71,6 +71,29 @@ async def test_a_room_goes_on_where_it_was(path: Path) -> None:
     await again.stop()
 
 
+async def test_what_is_forgotten_is_not_in_the_file(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    await stored(store, "lobby", 1, 2, 3)
+    await stored(store, "other", 1)
+    room = store.open("acme", "lobby")
+    epoch = room.epoch
+    room.forget()
+    room.close()
+    # Before the writer could do it, too.
+    room = store.open("acme", "lobby")
+    assert (room.seq, room.oldest, list(room.read(limit=9))) == (3, 4, [])
+    room.close()
+    await store.stop()
+    rows = sqlite3.connect(path).execute("SELECT count(*) FROM messages").fetchall()
+    assert rows == [(1,)]
+    again = a_store(path)
+    await again.start()
+    room = again.open("acme", "lobby")
+    assert (room.epoch, room.seq, room.oldest) == (epoch, 3, 4)
+    await again.stop()
+
+
 async def test_opened_again_a_room_is_as_large_as_before(path: Path) -> None:
     kept = Retention(bytes=1_000)
     store = a_store(path, kept)
