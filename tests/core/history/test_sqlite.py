@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from itertools import count
@@ -78,12 +79,19 @@ async def test_what_is_forgotten_is_not_in_the_file(path: Path) -> None:
     await stored(store, "other", 1)
     room = store.open("acme", "lobby")
     epoch = room.epoch
+    # Opened anew before the writer could do it, the room has nothing either.
+    gate = threading.Event()
+
+    def hold() -> None:
+        gate.wait(10)
+
+    store.run(hold)
     room.forget()
     room.close()
-    # Before the writer could do it, too.
     room = store.open("acme", "lobby")
     assert (room.seq, room.oldest, list(room.read(limit=9))) == (3, 4, [])
     room.close()
+    gate.set()
     await store.stop()
     rows = sqlite3.connect(path).execute("SELECT count(*) FROM messages").fetchall()
     assert rows == [(1,)]
