@@ -28,6 +28,7 @@ def test_defaults() -> None:
         "max_marks": 100_000,
         "max_rooms": 10_000,
         "max_rooms_per_user": 100,
+        "max_created_per_hour": 100,
         "max_moderators": 50,
         "max_invited": 1_000,
         "max_sanctions": 1_000,

@@ -3,9 +3,18 @@ from __future__ import annotations
 import pytest
 
 from support.chat_place import Place, owned, refusal, room_of_two
-from wsprism_chat.conversation import erased
+from wsprism_chat.conversation import ERASE_EVERY, erased
 from wsprism_chat.direct import direct_room
-from wsprism_chat.filters import Allow, FilterChain, FilterInput, Rewrite, Shadow
+from wsprism_chat.filters import (
+    Allow,
+    FilterChain,
+    FilterInput,
+    Reject,
+    Rewrite,
+    Shadow,
+    Verdict,
+)
+from wsprism_chat.mentions import OUTSIDE_PER_MINUTE
 from wsprism_core import (
     Ack,
     Broadcast,
@@ -124,13 +133,42 @@ def test_one_erases_oneself_and_a_moderator_those_below() -> None:
             "erased",
             {"user": "user:bob", "by": "user:bob"},
             room="r1",
-            ack={"user": "user:bob"},
+            ack={"user": "user:bob", "count": 1},
         )
     ]
     assert refusal(place, bob, "erase", {"user": "user:ann"}) is ErrorCode.NOT_ALLOWED
+    place.say(bob, "two")
     place.do(ann, "erase", {"user": "user:bob"})
     (page,) = place.do(bob, "history")
-    assert [one["deleted"] for one in page.data["messages"]] == [True]
+    assert [one["deleted"] for one in page.data["messages"]] == [True, True]
+
+
+def test_where_nothing_is_left_to_erase_nothing_is_told() -> None:
+    place, ann, bob = owned()
+    id = place.say(bob, "one")
+    place.do(ann, "mute", {"user": "user:bob"})
+    head = place.rooms["r1"].head
+    me = {"user": "user:bob"}
+    for nobody in (me, {"user": "user:none"}):
+        place.do(ann, "erase", nobody)
+        head = place.rooms["r1"].head
+        for _ in range(3):
+            assert place.do(ann, "erase", nobody) == [Ack({**nobody, "count": 0})]
+            assert place.do(bob, "erase", me) == [Ack({**me, "count": 0})]
+    assert place.rooms["r1"].head == head == 2
+    assert refusal(place, ann, "delete", {"id": id}) is ErrorCode.NOT_FOUND
+
+
+def test_one_erases_now_and_then() -> None:
+    place, ann, bob = owned()
+    for user, target in ((bob, "bob"), (ann, "bob")):
+        data = {"user": f"user:{target}"}
+        place.say(bob, "one")
+        place.do(user, "erase", data)
+        place.say(bob, "two")
+        assert refusal(place, user, "erase", data) is ErrorCode.RATE_LIMITED
+        place.time += ERASE_EVERY
+        place.do(user, "erase", data)
 
 
 def test_what_an_operator_erases_names_him() -> None:
@@ -220,6 +258,25 @@ def test_who_could_not_read_it_is_not_told() -> None:
     assert len(place.do(ann, "send", {"msg": "@cat"}, room)) == 1
 
 
+def test_whose_ticket_is_not_for_the_room_is_not_told() -> None:
+    place, ann, _ = room_of_two()
+    cat = place.enter("cat")
+    cat.only = "elsewhere"
+    assert len(place.do(ann, "send", {"msg": "@cat"})) == 1
+    cat.only = "r1"
+    assert len(place.do(ann, "send", {"msg": "@cat"})) == 2
+
+
+def test_only_so_many_outside_are_told_in_a_minute() -> None:
+    place, ann, bob = room_of_two()
+    place.enter("cat")
+    told = [len(place.do(ann, "send", {"msg": "@cat"})) for _ in range(40)]
+    assert told == [2] * OUTSIDE_PER_MINUTE + [1] * (40 - OUTSIDE_PER_MINUTE)
+    assert len(place.do(bob, "send", {"msg": "@cat"})) == 2
+    place.time += 60
+    assert len(place.do(ann, "send", {"msg": "@cat"})) == 2
+
+
 def test_only_so_many_are_mentioned() -> None:
     place, ann, _ = room_of_two(max_mentions=1)
     place.enter("cat")
@@ -247,3 +304,45 @@ def test_slow_mode_counts_what_was_said_and_not_what_was_refused() -> None:
     assert refusal(place, bob, "send", {"msg": "two"}) is ErrorCode.RATE_LIMITED
     place.time += 1
     place.say(bob, "two")
+
+
+def test_in_a_slow_room_an_edit_counts_as_a_message() -> None:
+    place, ann, bob = owned()
+    place.do(ann, "slow", {"ms": 1_000})
+    id = place.say(bob, "one")
+    edit = {"id": id, "msg": "two"}
+    assert refusal(place, bob, "edit", edit) is ErrorCode.RATE_LIMITED
+    place.time += 1
+    place.do(bob, "edit", edit)
+    assert refusal(place, bob, "send", {"msg": "three"}) is ErrorCode.RATE_LIMITED
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [
+        (Reject("no"), ErrorCode.NOT_ALLOWED),
+        (Rewrite("***"), ErrorCode.NOT_ALLOWED),
+        (Shadow(), None),
+        (Allow(), None),
+    ],
+)
+def test_a_reaction_passes_the_filters(
+    verdict: Verdict, code: ErrorCode | None
+) -> None:
+    def check(given: FilterInput) -> Verdict:
+        return verdict if given.text == "darn" else Allow()
+
+    place = Place(FilterChain([("f", check)]))
+    ann = place.enter("ann", "r1")
+    id = place.say(ann, "one")
+    react = {"id": id, "emoji": "darn"}
+    if code is None:
+        place.do(ann, "react", react)
+    else:
+        assert refusal(place, ann, "react", react) is code
+    place.do(ann, "react", {"id": id, "emoji": "+1"})
+    (page,) = place.do(ann, "history")
+    counts = {"darn": 1, "+1": 1} if verdict == Allow() else {"+1": 1}
+    assert page.data["messages"][0]["reactions"] == counts
+    # What is there may be taken back.
+    place.do(ann, "react", {**react, "on": False})

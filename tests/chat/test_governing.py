@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from typing import cast
 
-from support.chat_place import owned, refusal, room_of_two
+import pytest
+
+from support.chat_place import Place, owned, refusal, room_of_two
 from wsprism_core import (
     Broadcast,
     ErrorCode,
     LeaveRoom,
+    ProtocolError,
     Push,
     Session,
 )
@@ -81,6 +84,48 @@ def test_a_ban_takes_every_session_out_and_a_kick_lets_it_come_again() -> None:
     assert place.chat.resumed(cast("Session", bob)) == []
 
 
+def test_who_is_away_is_kicked_as_well() -> None:
+    place, ann, bob = owned()
+    place.detach(bob)
+    gone, *_, told = place.do(ann, "kick", {"user": "user:bob"})
+    assert gone == LeaveRoom(bob.id, "r1")
+    assert told.type == "kicked"
+    assert place.member_count("r1") == 1
+
+
+def test_a_room_is_handed_over_to_a_member_alone() -> None:
+    place, ann, bob = owned()
+    place.enter("cat")
+    for nobody in "user:cat", "user:none":
+        data = {"user": nobody}
+        assert refusal(place, ann, "hand_over", data) is ErrorCode.NOT_FOUND
+    place.detach(bob)
+    place.do(ann, "hand_over", {"user": "user:bob"})
+
+
+def test_handing_rooms_over_makes_no_more_of_them() -> None:
+    place = Place(max_created_per_hour=3, max_rooms_per_user=2)
+    eve, ann = place.enter("eve"), place.enter("ann")
+    for n in range(3):
+        place.join(eve, f"r{n}")
+        place.do(eve, "create", room=f"r{n}")
+        place.join(ann, f"r{n}")
+        if n < 2:
+            place.do(eve, "hand_over", {"user": "user:ann"}, room=f"r{n}")
+    over = {"user": "user:ann"}
+    with pytest.raises(ProtocolError) as full:
+        place.do(eve, "hand_over", over, room="r2")
+    assert full.value.code is ErrorCode.RESOURCE_EXHAUSTED
+    place.do(eve, "close", room="r2")
+    place.join(eve, "r3")
+    with pytest.raises(ProtocolError) as often:
+        place.do(eve, "create", room="r3")
+    assert often.value.code is ErrorCode.RATE_LIMITED
+    assert often.value.retry_after_ms == 3_600_000
+    place.time += 3_600
+    place.do(eve, "create", room="r3")
+
+
 def test_roles_are_told_to_the_room() -> None:
     place, ann, _ = owned()
     told = [
@@ -94,6 +139,21 @@ def test_roles_are_told_to_the_room() -> None:
         {"user": "user:bob", "role": "owner"},
         {"user": "user:ann", "role": "moderator"},
     ]
+
+
+def test_only_the_owner_closes_a_room_with_its_past() -> None:
+    place = Place()
+    ann = place.enter("ann", "r1")
+    place.do(ann, "create", {"invite_only": True})
+    place.do(ann, "invite", {"user": "user:bob"})
+    bob = place.enter("bob", "r1")
+    place.say(ann, "one")
+    assert refusal(place, bob, "close") is ErrorCode.NOT_ALLOWED
+    (page,) = place.do(bob, "history")
+    assert len(page.data["messages"]) == 1
+    place.do(ann, "close")
+    (page,) = place.do(bob, "history")
+    assert page.data["messages"] == []
 
 
 def test_a_guest_is_told_once_that_he_may_come() -> None:

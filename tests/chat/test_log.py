@@ -55,6 +55,32 @@ def test_erasing_takes_what_was_said_before_it() -> None:
     assert [id for id in ("m1", "m2", "m4") if log.get(id)] == ["m2", "m4"]
 
 
+def test_it_counts_what_is_left_of_a_users_messages() -> None:
+    room = Room()
+    room.say("one", "two", "three")
+    room.say("his", user="user:bob")
+    log = log_of(room, reach=5)
+    assert [log.count_of(f"user:{name}") for name in ("ann", "bob", "cat")] == [3, 1, 0]
+    room.put({"id": "m1", "by": "user:ann", "version": 2}, type="deleted")
+    log.catch_up()
+    assert log.count_of("user:ann") == 2
+    room.say("four", user="user:bob")
+    room.say("five", user="user:bob")
+    log.catch_up()
+    # The second is out of reach.
+    assert log.count_of("user:ann") == 1
+    room.put({"user": "user:ann", "by": "user:ann"}, type="erased")
+    room.put({"user": "user:ann", "by": "user:ann"}, type="erased")
+    log.catch_up()
+    assert log.count_of("user:ann") == 0
+    # Of his three the first is out of reach by now.
+    assert log.count_of("user:bob") == 2
+    room.held.clear()
+    room.head = 0
+    log.catch_up()
+    assert log.count_of("user:bob") == 0
+
+
 def test_what_is_no_message_of_chat_is_passed_over() -> None:
     room = Room()
     room.put({"id": "m1"}, svc="party")

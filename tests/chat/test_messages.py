@@ -23,7 +23,7 @@ def check(type: str, data: Any) -> Any:
     ("type", "data"),
     [
         ("send", {"msg": "hello"}),
-        ("send", {"msg": "hello", "id": "mine", "reply_to": "id0"}),
+        ("send", {"msg": "hello", "id": "mine", "reply_to": "0192f3c4d5e6f7a8b9c0"}),
         ("send", {"msg": "x", "id": "i" * 64}),
         ("history", None),
         ("history", {}),
@@ -66,7 +66,9 @@ def test_good_data_is_handed_on_as_it_is(type: str, data: Any) -> None:
         ("send", {"msg": "hello", "id": 7}),
         ("send", {"msg": "hello", "id": "i" * 65}),
         ("send", {"msg": "hello", "reply_to": None}),
-        ("send", {"msg": "hello", "reply_to": "i" * 65}),
+        ("send", {"msg": "hello", "reply_to": "http://evil.example"}),
+        ("send", {"msg": "hello", "reply_to": "0192f3c4d5e6f7a8b9c"}),
+        ("send", {"msg": "hello", "reply_to": "0192f3c4d5e6f7a8b9c0\n"}),
         ("history", []),
         ("history", {"before": -1}),
         ("history", {"before": 2**53}),
@@ -97,3 +99,27 @@ def test_good_data_is_handed_on_as_it_is(type: str, data: Any) -> None:
 def test_bad_data_does_not_fit(type: str, data: Any) -> None:
     with pytest.raises(ValidationError):
         check(type, data)
+
+
+@pytest.mark.parametrize(
+    "emoji",
+    [
+        *("👍", "❤️", "🏳️‍🌈", "👩🏽‍🚀", "1️⃣", "🇩🇪", "🏴󠁧󠁢󠁥󠁮󠁧󠁿"),
+        *("+", "+1", "tada", ":tada:", ":+1:", ":white_check_mark:", "e" * 32),
+    ],
+)
+def test_what_is_a_reaction(emoji: str) -> None:
+    assert check("react", {"id": "m1", "emoji": emoji})["emoji"] == emoji
+
+
+@pytest.mark.parametrize(
+    "emoji",
+    [
+        *("buy this", "evil.example", "http://x", "a/b", "a:b", ":", "::", ":a", "a:"),
+        *("👍\n", "\t", "\0", "\x7f", "\x85", "\xa0", "\u2028", "\u202e", "\u200b"),
+        *("", "e" * 33, f":{'e' * 31}:"),
+    ],
+)
+def test_what_is_none(emoji: str) -> None:
+    with pytest.raises(ValidationError):
+        check("react", {"id": "m1", "emoji": emoji})

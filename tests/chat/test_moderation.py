@@ -23,7 +23,7 @@ class Owned:
         self.rooms = OwnedRooms(self.state, "acme")
         config = ChatConfig(**limits)
         self.roles = Roles(config, self.rooms)
-        self.roles.create("ann", "r1", {"slow_ms": slow_ms}, alone=True)
+        self.roles.create("ann", "r1", {"slow_ms": slow_ms}, alone=True, now=0)
         self.roles.promote("ann", "r1", "mod")
         self.moderation = Moderation(config, self.rooms)
 

@@ -418,12 +418,38 @@ async def test_who_was_banned_while_away_does_not_come_back(
         bob.drop_link()
         await gw.settle()
         await ann.request("chat", "ban", {"user": "user:bob"}, room="lobby")
+        members = await ann.request("room", "members", None, room="lobby")
+        assert [one["user"] for one in members["data"]["members"]] == ["user:ann"]
+        for n in range(3):
+            await say(ann, f"about bob {n}")
         back = await gw.dial(ticket="dev:bob", name="bob", resume=token)
         authed = await back.expect_push("sys.authed")
         assert authed["data"]["resumed"] is True
-        assert "left" in await types(back)
+        assert authed["data"]["rooms"] == []
+        assert await types(back) == ["left"]
         ref = await back.send("chat", "send", {"msg": "hi"}, room="lobby")
         await back.expect_error("NOT_ALLOWED", ref=ref)
+        ref = await back.send("room", "join", room="lobby")
+        await back.expect_error("NOT_ALLOWED", ref=ref)
+
+
+async def test_who_is_kicked_while_one_of_his_connections_is_away_is_out_with_all(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with lobby(gateway, "ann", "bob") as (gw, ann, bob):
+        phone = await gw.dial(ticket="dev:bob", name="phone")
+        token = (await phone.expect_push("sys.authed"))["data"]["resume"]
+        await phone.join("lobby")
+        phone.drop_link()
+        await gw.settle()
+        await ann.request("chat", "kick", {"user": "user:bob"}, room="lobby")
+        assert "kicked" in await types(bob)
+        back = await gw.dial(ticket="dev:bob", name="phone", resume=token)
+        assert (await back.expect_push("sys.authed"))["data"]["rooms"] == []
+        ref = await back.send("chat", "send", {"msg": "hi"}, room="lobby")
+        await back.expect_push("sys.left")
+        await back.expect_error("NOT_ALLOWED", ref=ref)
+        await back.join("lobby")
 
 
 async def test_only_who_is_invited_comes_in(gateway: type[GatewayHarness]) -> None:
@@ -449,6 +475,35 @@ async def test_only_who_is_invited_comes_in(gateway: type[GatewayHarness]) -> No
             "slow_ms": 0,
             "muted": False,
         }
+
+
+@pytest.mark.parametrize("invite_only", [True, False])
+async def test_what_the_invited_said_is_gone_with_the_rules(
+    gateway: type[GatewayHarness], invite_only: bool
+) -> None:
+    async with (
+        gateway("chat") as gw,
+        gw.connect("ann") as ann,
+        gw.connect("eve") as eve,
+    ):
+        epoch = (await ann.join("den"))["data"]["epoch"]
+        rules = {"invite_only": invite_only}
+        await ann.request("chat", "create", rules, room="den")
+        await ann.request("chat", "send", {"msg": "secret"}, room="den")
+        await ann.request("chat", "history", None, room="den")
+        await ann.request("chat", "close", None, room="den")
+        missed = {"epoch": epoch, "seq": 0}
+        ref = await eve.send("room", "join", missed, room="den")
+        joined = await eve.expect_reply(ref)
+        assert (joined["data"]["seq"], joined["data"]["recovered"]) == (
+            1,
+            not invite_only,
+        )
+        await ann.request("chat", "send", {"msg": "open"}, room="den")
+        for client in (ann, eve):
+            got = await client.request("chat", "history", None, room="den")
+            said = [one["msg"] for one in got["data"]["messages"]]
+            assert said == (["open"] if invite_only else ["secret", "open"])
 
 
 async def test_roles_are_told_and_hold(gateway: type[GatewayHarness]) -> None:

@@ -6,6 +6,7 @@ from wsprism_chat.refusals import (
     exhausted,
     not_allowed,
     not_found,
+    too_often,
 )
 
 
@@ -18,3 +19,9 @@ def test_each_refusal_has_its_code_and_says_why() -> None:
         "NOT_ALLOWED: so",
         "NOT_FOUND: so",
     ]
+
+
+def test_what_is_done_too_often_may_be_tried_again() -> None:
+    error = too_often("so", 1.0001)
+    assert str(error) == "RATE_LIMITED: so"
+    assert error.retry_after_ms == 1_001

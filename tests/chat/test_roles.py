@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ def some_roles(**limits: Any) -> Roles:
 
 def owned(**limits: Any) -> Roles:
     roles = some_roles(**limits)
-    roles.create("ann", "r1", {"invite_only": True}, alone=True)
+    roles.create("ann", "r1", {"invite_only": True}, alone=True, now=0)
     return roles
 
 
@@ -37,36 +38,43 @@ def test_a_room_without_an_owner_has_members_alone() -> None:
     for do in roles.invite, roles.uninvite, roles.promote, roles.demote:
         assert refused(do, "ann", "r1", "bob") is ErrorCode.NOT_ALLOWED
     assert refused(roles.close, "ann", "r1") is ErrorCode.NOT_ALLOWED
-    assert refused(roles.hand_over, "ann", "r1", "bob") is ErrorCode.NOT_ALLOWED
+    hand_over = partial(roles.hand_over, present=True)
+    assert refused(hand_over, "ann", "r1", "bob") is ErrorCode.NOT_ALLOWED
 
 
 def test_who_is_alone_in_a_room_may_own_it_once() -> None:
     roles = some_roles()
-    assert refused(roles.create, "ann", "r1", None, alone=False) is (
+    assert refused(roles.create, "ann", "r1", None, alone=False, now=0) is (
         ErrorCode.NOT_ALLOWED
     )
-    roles.create("ann", "r1", None, alone=True)
+    roles.create("ann", "r1", None, alone=True, now=0)
     assert roles.of("ann", "r1") is Role.OWNER
-    assert refused(roles.create, "bob", "r1", None, alone=True) is ErrorCode.CONFLICT
+    assert (
+        refused(roles.create, "bob", "r1", None, alone=True, now=0)
+        is ErrorCode.CONFLICT
+    )
     roles.close("ann", "r1")
-    roles.create("bob", "r1", {"slow_ms": 5}, alone=True)
+    roles.create("bob", "r1", {"slow_ms": 5}, alone=True, now=0)
     assert roles.of("bob", "r1") is Role.OWNER
 
 
 def test_only_so_many_rooms_are_owned() -> None:
     roles = some_roles(max_rooms=2, max_rooms_per_user=1)
-    roles.create("ann", "r1", None, alone=True)
+    roles.create("ann", "r1", None, alone=True, now=0)
     exhausted = ErrorCode.RESOURCE_EXHAUSTED
-    assert refused(roles.create, "ann", "r2", None, alone=True) is exhausted
-    roles.create("bob", "r2", None, alone=True)
-    assert refused(roles.hand_over, "ann", "r1", "bob") is exhausted
-    assert refused(roles.create, "cat", "r3", None, alone=True) is exhausted
+    assert refused(roles.create, "ann", "r2", None, alone=True, now=0) is exhausted
+    roles.create("bob", "r2", None, alone=True, now=0)
+    assert refused(roles.hand_over, "ann", "r1", "bob", present=True) is exhausted
+    assert refused(roles.create, "cat", "r3", None, alone=True, now=0) is exhausted
 
 
 def test_nobody_owns_a_direct_room_and_only_two_join_it() -> None:
     roles = some_roles()
     room = direct_room("ann", "bob")
-    assert refused(roles.create, "ann", room, None, alone=True) is ErrorCode.NOT_ALLOWED
+    assert (
+        refused(roles.create, "ann", room, None, alone=True, now=0)
+        is ErrorCode.NOT_ALLOWED
+    )
     assert roles.may_join("ann", room, 0) is None
     assert roles.may_join("eve", room, 0) is False
 
@@ -102,11 +110,25 @@ def test_the_owner_names_moderators() -> None:
 def test_an_owner_who_hands_over_moderates() -> None:
     roles = owned()
     roles.promote("ann", "r1", "bob")
-    assert refused(roles.hand_over, "bob", "r1", "bob") is ErrorCode.NOT_ALLOWED
-    assert refused(roles.hand_over, "ann", "r1", "ann") is ErrorCode.CONFLICT
-    roles.hand_over("ann", "r1", "bob")
+    hand_over = partial(roles.hand_over, present=True)
+    assert refused(hand_over, "bob", "r1", "bob") is ErrorCode.NOT_ALLOWED
+    assert refused(hand_over, "ann", "r1", "ann") is ErrorCode.CONFLICT
+    absent = refused(roles.hand_over, "ann", "r1", "bob", present=False)
+    assert absent is ErrorCode.NOT_FOUND
+    hand_over("ann", "r1", "bob")
     assert [roles.of(user, "r1") for user in ("ann", "bob")] == [
         Role.MODERATOR,
         Role.OWNER,
     ]
     assert refused(roles.close, "ann", "r1") is ErrorCode.NOT_ALLOWED
+
+
+def test_only_so_many_rooms_are_created_in_an_hour_whoever_owns_them() -> None:
+    roles = some_roles(max_created_per_hour=2)
+    for now, room in enumerate(("r1", "r2")):
+        roles.create("ann", room, None, alone=True, now=now)
+        roles.close("ann", room)
+    often = refused(roles.create, "ann", "r3", None, alone=True, now=3_599)
+    assert often is ErrorCode.RATE_LIMITED
+    roles.create("bob", "r3", None, alone=True, now=3_599)
+    roles.create("ann", "r4", None, alone=True, now=3_600)

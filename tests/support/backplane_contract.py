@@ -190,6 +190,21 @@ class BackplaneContract:
         self.settle()
         assert ear.heard == []
 
+    def test_what_is_forgotten_is_gone_for_every_gateway(
+        self, backplane: Backplane
+    ) -> None:
+        channel, _ = self.open(backplane)
+        other, _ = self.open(backplane)
+        channel.publish(text(1))
+        self.settle()
+        channel.forget()
+        other.publish(text(2))
+        self.settle()
+        for one in (channel, other):
+            found = one.history(before=None, after=0, limit=9)
+            assert [row["seq"] for row in found] == [2]
+            assert (one.seq, one.oldest) == (2, 2)
+
     def test_history_pages_both_ways(self, backplane: Backplane) -> None:
         channel, _ = self.open(backplane)
         for n in range(1, 8):

@@ -82,9 +82,14 @@ class Visitor:
         self.tenant = tenant
         self.rooms: list[str] = []
         self.is_open = True
+        #: The room that its ticket is for; None is every room.
+        self.only: str | None = None
 
     def is_member(self, room: str) -> bool:
         return room in self.rooms
+
+    def may_enter(self, room: str) -> bool:
+        return self.only in (None, room)
 
 
 class Place:
@@ -135,6 +140,9 @@ class Place:
 
     def history(self, room: str, **query: Any) -> Sequence[Mapping[str, Any]]:
         return self.rooms.setdefault(room, Room()).recall(room, **query)
+
+    def forget_history(self, room: str) -> None:
+        self.rooms.setdefault(room, Room()).held.clear()
 
     def members(self, room: str) -> Iterable[Member]:
         return [

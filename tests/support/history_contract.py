@@ -178,3 +178,19 @@ class HistoryContract:
         room = store.open("acme", "lobby")
         await self.fill(room, 10)
         assert [one.seq for one in room.read(limit=50)] == [7, 8, 9, 10]
+
+    async def test_what_is_forgotten_is_gone_and_numbers_go_on(
+        self, store: HistoryStore
+    ) -> None:
+        room, told = store.open("acme", "lobby"), Told()
+        await self.fill(room, 3)
+        room.append(message("on its way"), told)
+        room.forget()
+        room.append(message("after"), told)
+        assert await told.all(2) == [4, 5]
+        assert (room.seq, room.oldest) == (5, 5)
+        assert [one.data for one in room.read(limit=9)] == ["after"]
+        assert [one.seq for one in room.read(after=0, limit=9)] == [5]
+        room.forget()
+        assert (room.seq, room.oldest) == (5, 6)
+        assert list(room.read(limit=9)) == []

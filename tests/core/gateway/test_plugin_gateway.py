@@ -99,6 +99,26 @@ async def test_members_are_counted_without_an_audience(
         assert lab.gateway.member_count("default", "r2") == 0
 
 
+async def test_what_a_room_had_is_forgotten_on_demand(
+    gateway: type[GatewayHarness],
+) -> None:
+    lab = Lab()
+    async with gateway(lab) as gw, gw.connect("ann") as ann:
+        epoch = (await ann.join("r1"))["data"]["epoch"]
+        await ann.request("lab", "post", room="r1")
+        lab.gateway.forget_history("other", "r1")
+        lab.gateway.forget_history("default", "r2")
+        assert len(lab.gateway.history("default", "r1")) == 1
+        lab.gateway.forget_history("default", "r1")
+        assert lab.gateway.history("default", "r1") == []
+        await ann.request("lab", "post", room="r1")
+        (kept,) = lab.gateway.history("default", "r1")
+        assert kept["seq"] == 2
+        ref = await ann.send("room", "join", {"epoch": epoch, "seq": 0}, room="r1")
+        joined = (await ann.expect_reply(ref))["data"]
+        assert (joined["recovered"], joined["reason"]) == (False, "too_old")
+
+
 async def test_a_plugin_adds_to_its_own_counters_only(
     gateway: type[GatewayHarness],
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.services import Lab
-from wsprism_core import Kick, Session, hookimpl
+from wsprism_core import JoinRoom, Kick, LeaveRoom, Session, hookimpl
 from wsprism_core.config import out_of_the_box
 from wsprism_core.gateway.recovery import Refused
 from wsprism_core.gateway.sessions import SessionDesk
@@ -491,3 +491,52 @@ async def test_a_session_that_cannot_begin_leaves_nothing(
         await gw.advance(40)
         assert not len(gw.gateway.rooms)
         await enter(gw)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+async def test_a_service_ends_the_membership_of_who_is_away(
+    gateway: type[GatewayHarness], quiet: bool
+) -> None:
+    door = Door()
+    async with gateway("chat", door) as gw, gw.connect("bob") as bob:
+        ann, told = await enter(gw)
+        await bob.join("r1")
+        await ann.join("r2")
+        door.todo = lambda session, _: JoinRoom(told["sid"], "r1", quiet=quiet)
+        await bob.request("lab", "do")
+        await gw.advance(1)
+        await bob.read_all()
+        ann.drop_link()
+        await gw.settle()
+        door.todo = lambda session, _: [
+            LeaveRoom(told["sid"], "r1"),
+            LeaveRoom(told["sid"], "nowhere"),
+        ]
+        await bob.request("lab", "do")
+        assert door.seen[-1] == ("detach" if quiet else "leave", told["sid"])
+        await gw.advance(1)
+        told_bob = [one for one in await bob.read_all() if isinstance(one, dict)]
+        left = [one["data"]["left"] for one in told_bob if one["type"] == "presence"]
+        assert left == ([] if quiet else [[{"n": 2}]])
+        await bob.request("chat", "send", {"msg": "not for ann"}, room="r1")
+        again, back = await enter(gw, resume=told["resume"])
+        assert [one["room"] for one in back["rooms"]] == ["r2"]
+        if not quiet:
+            assert (await again.expect_push("sys.left"))["room"] == "r1"
+        await bob.request("chat", "send", {"msg": "nor this"}, room="r1")
+        more = [one for one in await again.read_all() if isinstance(one, dict)]
+        assert "r1" not in [one.get("room") for one in more]
+
+
+async def test_who_is_of_another_tenant_is_nobody_to_take_out(
+    gateway: type[GatewayHarness],
+) -> None:
+    door = Door()
+    async with gateway(door) as gw:
+        ann, told = await enter(gw)
+        await ann.join("r1")
+        ann.drop_link()
+        await gw.settle()
+        door.gateway.perform(LeaveRoom(told["sid"], "r1"), tenant="other")
+        _, back = await enter(gw, resume=told["resume"])
+        assert [one["room"] for one in back["rooms"]] == ["r1"]

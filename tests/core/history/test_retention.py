@@ -39,6 +39,14 @@ def test_what_is_kept_already_counts() -> None:
     assert window.add(10, 3) == 1
 
 
+def test_what_is_cleared_counts_no_more() -> None:
+    kept = Retention(messages=2, bytes=2 * (ENVELOPE_BYTES + 10))
+    window = RetentionWindow(kept, [(10, 1), (10, 2)])
+    window.clear()
+    assert len(window) == 0
+    assert [window.add(10, 3), window.add(10, 4), window.add(10, 5)] == [0, 0, 1]
+
+
 def test_what_json_cannot_say_is_told() -> None:
     assert as_json({"msg": "hi"}) == b'{"msg":"hi"}'
     with pytest.raises(ValueError, match="not JSON serializable"):

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from itertools import count
@@ -68,6 +69,36 @@ async def test_a_room_goes_on_where_it_was(path: Path) -> None:
     ]
     await stored(again, "lobby", 4)
     assert room.seq == 4
+    await again.stop()
+
+
+async def test_what_is_forgotten_is_not_in_the_file(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    await stored(store, "lobby", 1, 2, 3)
+    await stored(store, "other", 1)
+    room = store.open("acme", "lobby")
+    epoch = room.epoch
+    # Opened anew before the writer could do it, the room has nothing either.
+    gate = threading.Event()
+
+    def hold() -> None:
+        gate.wait(10)
+
+    store.run(hold)
+    room.forget()
+    room.close()
+    room = store.open("acme", "lobby")
+    assert (room.seq, room.oldest, list(room.read(limit=9))) == (3, 4, [])
+    room.close()
+    gate.set()
+    await store.stop()
+    rows = sqlite3.connect(path).execute("SELECT count(*) FROM messages").fetchall()
+    assert rows == [(1,)]
+    again = a_store(path)
+    await again.start()
+    room = again.open("acme", "lobby")
+    assert (room.epoch, room.seq, room.oldest) == (epoch, 3, 4)
     await again.stop()
 
 

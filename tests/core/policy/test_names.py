@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsprism_core.policy.names import is_room_pattern, is_user, may_enter
+from wsprism_core.policy.names import is_room_pattern, is_user
 
 
 @pytest.mark.parametrize("text", ["a", "user:ann", "Ann Lee", "x" * 128, "ä"])
@@ -28,21 +28,3 @@ def test_rooms_and_patterns(text: str) -> None:
 )
 def test_what_is_neither(text: object) -> None:
     assert not is_room_pattern(text)
-
-
-@pytest.mark.parametrize(
-    ("patterns", "room", "may"),
-    [
-        (None, "anything", True),
-        ((), "lobby", False),
-        (("lobby",), "lobby", True),
-        (("lobby",), "lobby2", False),
-        (("team-*",), "team-1", True),
-        (("team-*",), "team-", True),
-        (("team-*",), "team", False),
-        (("a", "b*"), "bee", True),
-        (("*",), "anything", True),
-    ],
-)
-def test_who_may_enter(patterns: tuple[str, ...] | None, room: str, may: bool) -> None:
-    assert may_enter(patterns, room) is may

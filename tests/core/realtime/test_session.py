@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from support.pure import Pipe, outbox
 from wsprism_core.realtime.session import Session, SessionRegistry
 
@@ -60,3 +62,25 @@ def test_sessions_may_go_while_they_are_listed() -> None:
     for session in registry:
         registry.remove(session)
     assert len(registry) == 0
+
+
+@pytest.mark.parametrize(
+    ("patterns", "room", "may"),
+    [
+        (None, "anything", True),
+        ((), "lobby", False),
+        (("lobby",), "lobby", True),
+        (("lobby",), "lobby2", False),
+        (("team-*",), "team-1", True),
+        (("team-*",), "team-", True),
+        (("team-*",), "team", False),
+        (("a", "b*"), "bee", True),
+        (("*",), "anything", True),
+    ],
+)
+def test_a_ticket_says_which_rooms_its_client_may_enter(
+    patterns: tuple[str, ...] | None, room: str, may: bool
+) -> None:
+    one = a_session(SessionRegistry(), "ann")
+    one.allowed_rooms = patterns
+    assert one.may_enter(room) is may

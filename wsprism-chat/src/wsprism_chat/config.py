@@ -45,6 +45,8 @@ class ChatConfig(BaseModel):
         max_marks: Rooms times users of a tenant of whom it is kept how far they read.
         max_rooms: Rooms of a tenant that somebody owns.
         max_rooms_per_user: The same that one user owns.
+        max_created_per_hour: The same that one user creates in an hour, whoever owns
+            them by now.
         max_moderators: Moderators of a room.
         max_invited: Users who are invited to a room.
         max_sanctions: Users of a room who are muted, and who are banned.
@@ -76,6 +78,7 @@ class ChatConfig(BaseModel):
     max_marks: int = Field(default=100_000, ge=1)
     max_rooms: int = Field(default=10_000, ge=0)
     max_rooms_per_user: int = Field(default=100, ge=0)
+    max_created_per_hour: int = Field(default=100, ge=0)
     max_moderators: int = Field(default=50, ge=0)
     max_invited: int = Field(default=1_000, ge=0)
     max_sanctions: int = Field(default=1_000, ge=1)

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from wsprism_chat.config import ChatConfig
 from wsprism_chat.direct import is_direct
 from wsprism_chat.filters import FilterChain, FilterInput, Passed
 from wsprism_chat.log import RoomLogs
-from wsprism_chat.mentions import Retries, tokens
+from wsprism_chat.mentions import OUTSIDE_PER_MINUTE, Retries, tokens
 from wsprism_chat.messages import (
     Edit,
     Edited,
     HistoryQuery,
     Message,
     MessageId,
+    React,
     Send,
     UserName,
 )
 from wsprism_chat.moderation import Moderation
 from wsprism_chat.owned import OwnedRooms, Role
+from wsprism_chat.pace import Pace
 from wsprism_chat.pages import page_of
 from wsprism_chat.reactions import ReactionBook
-from wsprism_chat.refusals import bad_request, conflict, not_allowed
+from wsprism_chat.refusals import bad_request, conflict, not_allowed, too_often
 from wsprism_chat.roles import Roles
 from wsprism_chat.signals import Signals
 from wsprism_chat.surroundings import Surroundings
@@ -39,7 +41,10 @@ from wsprism_core import (
     Session,
 )
 
-__all__ = ("Conversation", "erased")
+__all__ = ("ERASE_EVERY", "Conversation", "erased")
+
+#: Seconds between two erasures of what the same user said in the same room.
+ERASE_EVERY: Final = 5.0
 
 
 class Conversation:
@@ -84,6 +89,8 @@ class Conversation:
         self._reactions = reactions
         self._signals = signals
         self._retries = Retries()
+        self._outside = Pace(OUTSIDE_PER_MINUTE, 60)
+        self._erasures = Pace(1, ERASE_EVERY)
 
     def send(self, session: Session, room: str, data: Send) -> Broadcast | list[Action]:
         """Say something to every member of the room, the sender too.
@@ -132,7 +139,12 @@ class Conversation:
         actions: list[Action] = [broadcast, *typing]
         if outside and self._retries.is_first(room, user, dedup):
             told = {"room": room, "id": new_id, "from": user}
-            actions += [Push("mentioned", told, user=other) for other in outside]
+            now = self._around.now()
+            actions += [
+                Push("mentioned", told, user=other)
+                for other in outside
+                if not self._outside.take(user, now)
+            ]
         return actions
 
     def edit(self, session: Session, room: str, data: Edit) -> Broadcast | list[Action]:
@@ -141,7 +153,8 @@ class Conversation:
         Raises:
             ProtocolError: As for `send`; `NOT_FOUND`, there is no such message;
                 `NOT_ALLOWED`, it is another's or too old; `CONFLICT`, it is not the
-                version that the sender has seen.
+                version that the sender has seen. In a slow room an edit counts as a
+                message does.
         """
         user, text, id = session.user, data["msg"], data["id"]
         if len(text) > self._config.max_length:
@@ -157,6 +170,7 @@ class Conversation:
         if data.get("version", message.issued) != message.issued:
             raise conflict(f"the message is at version {message.issued}")
         passed = self._filtered(user, room, text, edit=True)
+        self._moderation.take_turn(user, room, self._around.now())
         version = message.issued + 1
         edited: Edited = {
             "id": id,
@@ -191,15 +205,43 @@ class Conversation:
         ack = {"id": id, "version": message.issued}
         return Broadcast("deleted", deleted, room=room, ack=ack)
 
-    def erase(self, session: Session, room: str, data: UserName) -> Broadcast:
+    def erase(self, session: Session, room: str, data: UserName) -> Ack | Broadcast:
         """Take back everything that a user has said in the room.
 
-        One may do it for oneself, and as a moderator for anybody of a lower role.
+        One may do it for oneself, and as a moderator for anybody of a lower role. Where
+        there is nothing to take back nothing is told: it would take the place of what
+        others said.
+
+        Raises:
+            ProtocolError: `NOT_ALLOWED`, the user's role is not lower;
+                `RATE_LIMITED`, it was done a moment ago.
         """
         user, other = session.user, data["user"]
         if user != other:
             self._moderation.check_over(user, room, other)
-        return erased(room, other, by=user)
+        count = self._logs.of(room).count_of(other)
+        if not count:
+            return Ack({"user": other, "count": 0})
+        wait = self._erasures.take((room, user, other), self._around.now())
+        if wait:
+            raise too_often(f"it was erased less than {ERASE_EVERY:g} s ago", wait)
+        return erased(room, other, by=user, count=count)
+
+    def react(self, session: Session, room: str, data: React) -> None:
+        """React to a message, as far as the filters let that pass.
+
+        Raises:
+            ProtocolError: As for `Signals.react`; `NOT_ALLOWED`, a filter refuses the
+                reaction or would change it.
+        """
+        emoji = data["emoji"]
+        if self._is_filtered and data.get("on", True):
+            passed = self._filtered(session.user, room, emoji, edit=False)
+            if passed.text != emoji:
+                raise not_allowed("a filter does not let the reaction pass")
+            if passed.shadow:
+                return
+        self._signals.react(session, room, data)
 
     def history(self, session: Session, room: str, query: HistoryQuery | None) -> Reply:
         """Answer with a page of what was said in the room.
@@ -261,17 +303,27 @@ class Conversation:
                     continue
                 if any(one.is_member(room) for one in sessions):
                     inside[user] = None
-                elif not is_direct(room) and self._may_join(user, room):
+                elif not is_direct(room) and self._may_come(sessions, user, room):
                     outside[user] = None
                 break
         found = list(inside)[:most]
         return found, list(outside)[: most - len(found)]
 
-    def _may_join(self, user: str, room: str) -> bool:
-        return self._roles.may_join(user, room, self._around.wall_ms()) is not False
+    def _may_come(self, sessions: Sequence[Session], user: str, room: str) -> bool:
+        """Whether a user might join a room, by the rules and one of his tickets."""
+        if self._roles.may_join(user, room, self._around.wall_ms()) is False:
+            return False
+        return any(one.may_enter(room) for one in sessions)
 
 
-def erased(room: str, user: str, *, by: str) -> Broadcast:
-    """Return what takes back everything that a user has said in a room."""
+def erased(room: str, user: str, *, by: str, count: int = 0) -> Broadcast:
+    """Return what takes back everything that a user has said in a room.
+
+    Args:
+        room: The room.
+        user: Who has said it.
+        by: Who takes it back.
+        count: How much that is, which he is acknowledged.
+    """
     told = {"user": user, "by": by}
-    return Broadcast("erased", told, room=room, ack={"user": user})
+    return Broadcast("erased", told, room=room, ack={"user": user, "count": count})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from wsprism_chat.log import RoomLogs
 from wsprism_chat.messages import (
     Create,
     RoomRules,
@@ -38,6 +39,7 @@ class Governing:
         roles: Who has which role.
         moderation: Who may speak, and be there.
         signals: What is said beside words, which a mute ends.
+        logs: What has become of the rooms' messages.
     """
 
     def __init__(
@@ -48,23 +50,32 @@ class Governing:
         roles: Roles,
         moderation: Moderation,
         signals: Signals,
+        logs: RoomLogs,
     ) -> None:
         self._around = around
         self._owned = owned
         self._roles = roles
         self._moderation = moderation
         self._signals = signals
+        self._logs = logs
 
     # ------------------------------------------------------------- who rules the room
 
     def create(self, session: Session, room: str, data: Create | None) -> None:
         """Own a room that one is alone in."""
-        alone = all(one.user == session.user for one in self._around.members(room))
-        self._roles.create(session.user, room, data, alone=alone)
+        user, now = session.user, self._around.now()
+        alone = all(one.user == user for one in self._around.members(room))
+        self._roles.create(user, room, data, alone=alone, now=now)
 
     def close(self, session: Session, room: str, data: None) -> None:
-        """Own a room no longer."""
-        self._roles.close(session.user, room)
+        """Own a room no longer; what was said among the invited nobody else reads."""
+        user, owned = session.user, self._owned.get(room)
+        self._roles.check_owner(user, room)
+        if owned is not None and owned.invite_only:
+            # Before the room is open, so that it is so whenever the gateway ends.
+            self._around.forget_history(room)
+            self._logs.forget(room)
+        self._roles.close(user, room)
 
     def rules(self, session: Session, room: str, data: None) -> Reply:
         """Answer with who rules the room, and how."""
@@ -101,9 +112,11 @@ class Governing:
         return self._role_of(data["user"], room)
 
     def hand_over(self, session: Session, room: str, data: UserName) -> list[Action]:
-        """Make another user the owner."""
-        self._roles.hand_over(session.user, room, data["user"])
-        return [self._role_of(user, room) for user in (data["user"], session.user)]
+        """Make another member the owner."""
+        by, other = session.user, data["user"]
+        present = any(one.user == other for one in self._around.members(room))
+        self._roles.hand_over(by, room, other, present=present)
+        return [self._role_of(user, room) for user in (other, by)]
 
     # ------------------------------------------------------------------- moderation
 
@@ -161,15 +174,18 @@ class Governing:
         return Broadcast("role", {"user": user, "role": role}, room=room)
 
     def _removed(self, user: str, room: str, by: str) -> list[Action]:
-        """Take a user's sessions out of a room, and tell them why."""
+        """Take a user's sessions out of a room, and tell them why.
+
+        Those too that have no connection for now: else they would come back to it.
+        """
         actions: list[Action] = []
-        for one in self._around.sessions_of(user):
-            if one.is_member(room):
+        for one in self._around.members(room):
+            if one.user == user:
                 # He is told nothing of the room any more, so it is told apart from it.
                 told = {"user": user, "by": by, "room": room}
                 actions += [
-                    LeaveRoom(one.id, room),
-                    Push("kicked", told, session=one.id),
+                    LeaveRoom(one.session, room),
+                    Push("kicked", told, session=one.session),
                 ]
         return actions
 

@@ -101,6 +101,8 @@ class RoomLog:
         self._room = room
         self._reach = reach
         self._messages: dict[str, Logged] = {}
+        #: Those that are not deleted, by who said them: to erase takes no search.
+        self._said: dict[str, dict[str, Logged]] = {}
         self._seen = 0
         #: The smallest number that it reaches back to.
         self.first = 1
@@ -112,6 +114,7 @@ class RoomLog:
         if head < self._seen:
             # The room counts anew: what was before is of another room.
             self._messages.clear()
+            self._said.clear()
             self._seen = 0
         self.first = max(1, head - self._reach + 1)
         self._seen = max(self._seen, self.first - 1)
@@ -135,6 +138,10 @@ class RoomLog:
         """Return a message, deleted or not, as of the last `catch_up`."""
         return self._messages.get(id)
 
+    def count_of(self, user: str) -> int:
+        """Return how many messages of a user are not deleted, as of then."""
+        return len(self._said.get(user, ()))
+
     def newest(self) -> Iterator[Logged]:
         """Yield the messages, the newest first, as of the last `catch_up`."""
         return reversed(self._messages.values())
@@ -155,9 +162,10 @@ class RoomLog:
         data = envelope["data"]
         match envelope["type"]:
             case "msg":
-                self._messages[data["id"]] = Logged(
-                    data["from"], envelope["seq"], envelope["ts"]
-                )
+                id, sender = data["id"], data["from"]
+                said = Logged(sender, envelope["seq"], envelope["ts"])
+                self._messages[id] = said
+                self._said.setdefault(sender, {})[id] = said
             case "edited" | "deleted" as kind:
                 message = self._messages.get(data["id"])
                 # The newer version wins, in whatever order they were numbered.
@@ -167,12 +175,12 @@ class RoomLog:
                 message.issued = max(message.issued, message.version)
                 if kind == "deleted":
                     message.deleted = True
+                    self._unsay(message.sender, data["id"])
                 else:
                     message.edited = data
             case "erased":
-                for message in self._messages.values():
-                    if message.sender == data["user"]:
-                        message.deleted = True
+                for message in self._said.pop(data["user"], {}).values():
+                    message.deleted = True
             case _:
                 pass
 
@@ -183,7 +191,15 @@ class RoomLog:
                 break
             gone.append(id)
         for id in gone:
-            del self._messages[id]
+            self._unsay(self._messages.pop(id).sender, id)
+
+    def _unsay(self, sender: str, id: str) -> None:
+        """Count a message as its sender's no more."""
+        said = self._said.get(sender)
+        if said is not None:
+            said.pop(id, None)
+            if not said:
+                del self._said[sender]
 
 
 class RoomLogs:
@@ -222,5 +238,5 @@ class RoomLogs:
         return message
 
     def forget(self, room: str) -> None:
-        """Forget a room that nobody is in."""
+        """Forget a room that nobody is in, or whose past is gone."""
         self._logs.pop(room, None)

@@ -7,7 +7,10 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-__all__ = ("TOLD", "Retries", "tokens")
+__all__ = ("OUTSIDE_PER_MINUTE", "TOLD", "Retries", "tokens")
+
+#: How often in a minute one sender's messages tell somebody outside of their room.
+OUTSIDE_PER_MINUTE: Final = 30
 
 #: Messages of which it is remembered that those mentioned were told.
 TOLD: Final = 1_000

@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal, NotRequired, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from wsprism_chat.ids import ID_LENGTH
+
 __all__ = (
     "DEFAULT_PAGE",
     "LONGEST_SANCTION_S",
@@ -68,7 +70,15 @@ Seq = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Text = Annotated[str, Field(min_length=1)]
 User = Annotated[str, Field(min_length=1, max_length=256)]
-Emoji = Annotated[str, Field(min_length=1, max_length=32)]
+MessageName = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{ID_LENGTH}}}$")]
+#: No words and no addresses: what separates those stands in none, but for the two
+#: colons of a short code, nor does what turns the direction of writing or is not seen.
+_NO_KIND: Final = (
+    r"\s\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff./:"
+)
+Emoji = Annotated[
+    str, Field(max_length=32, pattern=rf"^(?:[^{_NO_KIND}]+|:[^{_NO_KIND}]+:)$")
+]
 Version = Annotated[int, Field(ge=1, le=_MAX_INTEGER)]
 Seconds = Annotated[int, Field(ge=1, le=LONGEST_SANCTION_S)]
 StatusText = Annotated[str, Field(max_length=MAX_STATUS_TEXT)]
@@ -91,7 +101,7 @@ class Send(TypedDict):
 
     msg: Text
     id: NotRequired[Id]
-    reply_to: NotRequired[Id]
+    reply_to: NotRequired[MessageName]
     mentions: NotRequired[Annotated[list[User], Field(max_length=64)]]
 
 
@@ -142,7 +152,14 @@ class Typing(TypedDict):
 
 
 class React(TypedDict):
-    """`chat.react`: add a reaction to a message, or with `on` False take it back."""
+    """`chat.react`: add a reaction to a message, or with `on` False take it back.
+
+    Attributes:
+        id: The message's.
+        emoji: An emoji, or a short code with or without its colons: `:tada:`, `+1`. Up
+            to 32 characters without space, control characters, `.`, `/` and `:`.
+        on: Whether it is added; True where it is left out.
+    """
 
     id: Id
     emoji: Emoji

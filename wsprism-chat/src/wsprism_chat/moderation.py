@@ -7,12 +7,10 @@ that never goes back and does not.
 from __future__ import annotations
 
 from collections import OrderedDict
-from math import ceil
 
 from wsprism_chat.config import ChatConfig
 from wsprism_chat.owned import FOR_GOOD, OwnedRoom, OwnedRooms, Role
-from wsprism_chat.refusals import exhausted, not_allowed, not_found
-from wsprism_core import ErrorCode, ProtocolError
+from wsprism_chat.refusals import exhausted, not_allowed, not_found, too_often
 
 __all__ = ("Moderation",)
 
@@ -64,10 +62,8 @@ class Moderation:
         pause = owned.slow_ms / 1000
         last = spoke.get(user)
         if last is not None and now - last < pause:
-            raise ProtocolError(
-                ErrorCode.RATE_LIMITED,
-                f"the room is slow: one message in {pause:g} s",
-                retry_after_ms=ceil((last + pause - now) * 1000),
+            raise too_often(
+                f"the room is slow: one message in {pause:g} s", last + pause - now
             )
         spoke[user] = now
         spoke.move_to_end(user)

@@ -160,6 +160,10 @@ class _Surroundings:
         self.now = gateway.now
         self.wall_ms = gateway.wall_ms
 
+    def forget_history(self, room: str) -> None:
+        """Forget what was said in a room until now."""
+        self._gateway.forget_history(self.tenant, room)
+
     def members(self, room: str) -> Iterable[Member]:
         """Return the members of a room."""
         return self._gateway.members(self.tenant, room)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from wsprism_core import ErrorCode, ProtocolError
 
-__all__ = ("bad_request", "conflict", "exhausted", "not_allowed", "not_found")
+__all__ = (
+    "bad_request",
+    "conflict",
+    "exhausted",
+    "not_allowed",
+    "not_found",
+    "too_often",
+)
 
 
 def bad_request(msg: str) -> ProtocolError:
@@ -30,3 +39,13 @@ def not_allowed(msg: str) -> ProtocolError:
 def not_found(msg: str) -> ProtocolError:
     """Return what refuses something about what is not there."""
     return ProtocolError(ErrorCode.NOT_FOUND, msg)
+
+
+def too_often(msg: str, wait: float) -> ProtocolError:
+    """Return what refuses something that was done a moment ago.
+
+    Args:
+        msg: What the sender is told.
+        wait: In how many seconds he may try again.
+    """
+    return ProtocolError(ErrorCode.RATE_LIMITED, msg, retry_after_ms=ceil(wait * 1000))

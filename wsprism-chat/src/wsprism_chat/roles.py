@@ -10,7 +10,14 @@ from wsprism_chat.config import ChatConfig
 from wsprism_chat.direct import is_direct, may_join_direct
 from wsprism_chat.messages import Create
 from wsprism_chat.owned import OwnedRoom, OwnedRooms, Role
-from wsprism_chat.refusals import conflict, exhausted, not_allowed, not_found
+from wsprism_chat.pace import Pace
+from wsprism_chat.refusals import (
+    conflict,
+    exhausted,
+    not_allowed,
+    not_found,
+    too_often,
+)
 
 __all__ = ("Roles",)
 
@@ -28,6 +35,7 @@ class Roles:
     def __init__(self, config: ChatConfig, rooms: OwnedRooms) -> None:
         self._config = config
         self._rooms = rooms
+        self._creations = Pace(config.max_created_per_hour, 3_600)
 
     def of(self, user: str, room: str) -> Role:
         """Return a user's role in a room."""
@@ -46,7 +54,7 @@ class Roles:
         return None if owned is None or owned.admits(user, now_ms) else False
 
     def create(
-        self, user: str, room: str, wanted: Create | None, *, alone: bool
+        self, user: str, room: str, wanted: Create | None, *, alone: bool, now: float
     ) -> None:
         """Own a room.
 
@@ -55,6 +63,7 @@ class Roles:
             room: The room, of which he is a member.
             wanted: Its rules.
             alone: Whether no other user is in it.
+            now: Seconds on a clock that never goes back.
         """
         wanted = wanted or {}
         if is_direct(room):
@@ -67,6 +76,10 @@ class Roles:
             raise exhausted("there are as many owned rooms as there may be")
         if self._rooms.owned_by(user) >= self._config.max_rooms_per_user:
             raise exhausted("you own as many rooms as you may")
+        # Whoever hands rooms over or closes them owns few, and has had many.
+        wait = self._creations.take(user, now)
+        if wait:
+            raise too_often("you have created as many rooms as you may", wait)
         rules = OwnedRoom(
             owner=user,
             moderators=[],
@@ -77,6 +90,10 @@ class Roles:
             banned={},
         )
         self._rooms.save(room, rules)
+
+    def check_owner(self, user: str, room: str) -> None:
+        """Refuse what only the owner may do."""
+        self._as_owner(user, room)
 
     def close(self, user: str, room: str) -> None:
         """Give a room up: it has no owner and no rules any more."""
@@ -125,11 +142,21 @@ class Roles:
             rules.invited.append(other)
         self._rooms.save(room, rules)
 
-    def hand_over(self, user: str, room: str, other: str) -> None:
-        """Make another user the owner; the old one becomes a moderator."""
+    def hand_over(self, user: str, room: str, other: str, *, present: bool) -> None:
+        """Make another user the owner; the old one becomes a moderator.
+
+        Args:
+            user: The owner.
+            room: The room.
+            other: Who is to be it.
+            present: Whether he is in the room. Else a name that nobody has could be
+                given rooms that no bound counts.
+        """
         rules = self._as_owner(user, room)
         if other == user:
             raise conflict("you are the owner already")
+        if not present:
+            raise not_found("the user is not in the room")
         if self._rooms.owned_by(other) >= self._config.max_rooms_per_user:
             raise exhausted("the user owns as many rooms as one may")
         if other in rules.moderators:

@@ -78,7 +78,12 @@ class ChatService:
             signals=signals,
         )
         ruled = Governing(
-            around, owned=owned, roles=roles, moderation=moderation, signals=signals
+            around,
+            owned=owned,
+            roles=roles,
+            moderation=moderation,
+            signals=signals,
+            logs=logs,
         )
         self._presence = presence = Presence(
             config,
@@ -106,7 +111,7 @@ class ChatService:
             "erase": said.erase,
             "history": said.history,
             "typing": signals.typing,
-            "react": signals.react,
+            "react": said.react,
             "read": signals.read,
             "create": ruled.create,
             "close": ruled.close,

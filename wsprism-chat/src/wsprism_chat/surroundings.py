@@ -22,6 +22,9 @@ class Surroundings(Protocol):
     def history(self) -> Recall:
         """Returns what a room holds."""
 
+    def forget_history(self, room: str) -> None:
+        """Forget what was said in a room until now."""
+
     def members(self, room: str) -> Iterable[Member]:
         """Return the members of a room."""
 

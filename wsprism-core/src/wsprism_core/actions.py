@@ -222,7 +222,9 @@ class JoinRoom:
 class LeaveRoom:
     """End a session's membership of a room; nothing happens where there is none.
 
-    A membership that began quietly also ends so.
+    A membership that began quietly also ends so. That of a session whose connection
+    dropped ends at once: nothing of the room is fetched for it any more, and it is told
+    with `sys.left` when it comes back.
     """
 
     session: str

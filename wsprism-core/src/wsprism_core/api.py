@@ -93,6 +93,9 @@ class Session(Protocol):
     def is_member(self, room: str) -> bool:
         """Whether it is in the room."""
 
+    def may_enter(self, room: str) -> bool:
+        """Whether its client may ask to join a room, as far as its ticket says."""
+
     def number_in(self, room: str) -> int:
         """Return its member number.
 
@@ -209,6 +212,14 @@ class Gateway(Protocol):
         Returns:
             Envelopes with `svc`, `type`, `room`, `seq`, `ts` and `data`; those that the
             room no longer holds are left out.
+        """
+
+    def forget_history(self, tenant: str, room: str) -> None:
+        """Forget the messages of recoverable types that a room has had until now.
+
+        Nobody gets them any more, by `history` or by catching up, and they are deleted
+        where they are kept. The room's numbers go on. Only of a room with a member on
+        this gateway.
         """
 
     def call(self, service: str, function: str, *args: Any, **kwargs: Any) -> Any:

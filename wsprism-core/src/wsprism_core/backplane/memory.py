@@ -282,6 +282,10 @@ class MemoryChannel:
         found = self._shared.history.read(before=before, after=after, limit=limit)
         return [one.envelope(room) for one in found]
 
+    def forget(self) -> None:
+        """Keep no recoverable message any more of those until now."""
+        self._shared.history.forget()
+
     def close(self) -> None:
         """Let go of the room."""
         self._is_open = False

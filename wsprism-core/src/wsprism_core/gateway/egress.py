@@ -112,6 +112,8 @@ class Egress:
     kick: Callable[[Session, int, str], object]
     #: Ends sessions that may come back, by id or user.
     end_detached: Callable[..., object]
+    #: Returns a session that may come back by its id.
+    detached: Callable[[str], Session | None]
     #: Told of a service whose source failed, and with what.
     pull_failed: Callable[[str, BaseException], None]
     #: Tells a sender of what became known only after its message was taken.
@@ -565,7 +567,12 @@ class Egress:
         self, action: LeaveRoom, svc: str, tenant: str, origin: Origin | None
     ) -> None:
         session = self._session(action.session, tenant)
-        if session is not None and action.room in session.memberships:
+        if session is None:
+            # One whose connection dropped is a member all the same.
+            session = self.detached(action.session)
+            if session is None or session.tenant != tenant:
+                return
+        if action.room in session.memberships:
             self.leave(session, action.room)
 
     def _kick(self, action: Kick, svc: str, tenant: str, origin: Origin | None) -> None:

@@ -222,6 +222,7 @@ class Gateway:
             over=self._desk.over,
         )
         egress.end_detached = self._desk.resumes.end
+        egress.detached = self._desk.resumes.session
         self._tickets = Tickets(config, clock, self.metrics, fetch=fetch)
         egress.unattended = UnattendedRooms(
             self._backplane, catalog, self.delivery

@@ -169,6 +169,12 @@ class PluginGateway:
             return ()
         return found.channel.history(before=before, after=after, limit=limit)
 
+    def forget_history(self, tenant: str, room: str) -> None:
+        """Forget the messages of recoverable types that a room has had until now."""
+        found = self._parts.rooms.get(tenant, room)
+        if found is not None:
+            found.channel.forget()
+
     def call(self, service: str, function: str, *args: Any, **kwargs: Any) -> Any:
         """Call a function that another service offers."""
         route = self._parts.routes.services.get(service)

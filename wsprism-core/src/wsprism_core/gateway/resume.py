@@ -148,6 +148,11 @@ class Resumes:
             return NotResumed.EXPIRED
         return session if str(session.resumed) == resumed else NotResumed.USED
 
+    def session(self, id: str) -> Session | None:
+        """Return a session that may come back by its id."""
+        found = self._detached.get(id)
+        return None if found is None else found.session
+
     def take(self, session: Session) -> None:
         """Let a session come back: its token is good no more."""
         session.resumed += 1

@@ -21,7 +21,6 @@ from wsprism_core.gateway.recovery import (
     pulls,
 )
 from wsprism_core.policy.limits import TokenBucket
-from wsprism_core.policy.names import may_enter
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
@@ -98,6 +97,8 @@ class RoomDesk:
         self.recovery = recovery
         self.max_per_session = max_per_session
         self._fetched: dict[Session, TokenBucket] = {}
+        #: Rooms that a session was taken out of while it had no connection.
+        self._untold: dict[Session, list[str]] = {}
 
     def ask_to_join(
         self,
@@ -119,7 +120,7 @@ class RoomDesk:
         """
         membership = session.memberships.get(name)
         if membership is None or membership.quiet:
-            if not may_enter(session.allowed_rooms, name):
+            if not session.may_enter(name):
                 raise ProtocolError(
                     ErrorCode.NOT_ALLOWED, "your ticket is not for this room"
                 )
@@ -154,11 +155,18 @@ class RoomDesk:
             self._tell_joined(membership, None)
 
     def leave(self, session: Session, name: str, ref: int | None = None) -> None:
-        """Leave a room; the session is in it."""
+        """Leave a room; the session is in it.
+
+        One without a connection is told when it comes back.
+        """
         membership = session.memberships[name]
+        is_away = self._sessions.get(session.id) is not session
+        if is_away and not membership.quiet:
+            # Noted before: a hook may end the session, and with it what is noted.
+            self._untold.setdefault(session, []).append(name)
         self._delivery.let_go(session, membership.room)
         self._exit(membership)
-        if not membership.quiet:
+        if not is_away and not membership.quiet:
             self._egress.system(session, "left", room=name, ref=ref)
 
     def leave_forbidden(self, session: Session) -> None:
@@ -172,6 +180,7 @@ class RoomDesk:
     def leave_all(self, session: Session) -> None:
         """Leave every room because the session ends; nothing is told to it."""
         self._fetched.pop(session, None)
+        self._untold.pop(session, None)
         for membership in list(session.memberships.values()):
             self._exit(membership)
 
@@ -212,6 +221,11 @@ class RoomDesk:
             for membership in session.memberships.values()
             if not membership.quiet
         ]
+
+    def tell_left(self, session: Session) -> None:
+        """Tell a session that is back which rooms it was taken out of meanwhile."""
+        for name in self._untold.pop(session, ()):
+            self._egress.system(session, "left", room=name)
 
     def tell_members_again(self, session: Session) -> None:
         """Tell a session that is back who is in its rooms, where it may not know."""
@@ -332,8 +346,7 @@ class RoomDesk:
 
 def _is_forbidden(membership: Membership) -> bool:
     """Whether its client asked for it, and the ticket is not for the room any more."""
-    allowed = membership.session.allowed_rooms
-    return membership.asked and not may_enter(allowed, membership.room.name)
+    return membership.asked and not membership.session.may_enter(membership.room.name)
 
 
 def _row(membership: Membership, refused: Refused | None) -> dict[str, Any]:

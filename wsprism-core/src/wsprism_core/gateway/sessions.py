@@ -247,6 +247,7 @@ class SessionDesk:
             rooms=told,
             active_room=session.active_room,
         )
+        self._rooms.tell_left(session)
         for room, replay in replays:
             self._delivery.fetch_again(session, room, replay)
         self._rooms.leave_forbidden(session)

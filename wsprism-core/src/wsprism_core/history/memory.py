@@ -95,6 +95,11 @@ class MemoryHistory:
             start = max(start, end - limit)
         return list(islice(kept, start, max(start, end)))
 
+    def forget(self) -> None:
+        """Keep no message any more of those until now."""
+        self._kept.clear()
+        self._window.clear()
+
     def receipts(self) -> Sequence[Remembered]:
         """Return nothing: a room that is opened has no past."""
         return ()

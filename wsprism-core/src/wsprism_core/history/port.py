@@ -157,6 +157,12 @@ class RoomHistory(Protocol):
             limit: How many at the most.
         """
 
+    def forget(self) -> None:
+        """Keep no message any more that was appended until now.
+
+        What is still on its way counts as well; it is told as any. Numbers go on.
+        """
+
     def receipts(self) -> Sequence[Remembered]:
         """Return publishers' ids that are remembered from before, oldest first."""
 

@@ -54,6 +54,11 @@ class RetentionWindow:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def clear(self) -> None:
+        """Keep nothing of what there is."""
+        self._kept.clear()
+        self._bytes = 0
+
     def add(self, size: int, ts: int) -> int:
         """Take a message, and say how many of the oldest are beyond a bound now.
 

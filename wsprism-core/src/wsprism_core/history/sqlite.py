@@ -106,6 +106,8 @@ class _Waiting:
     #: Of the data, in bytes.
     size: int
     stored: Callable[[int | None], None]
+    #: How often the room had been told to forget what it has.
+    era: int
 
 
 class SqliteStore:
@@ -237,6 +239,16 @@ class SqliteStore:
         """Let go of a room of which nothing waits."""
         del self._rooms[room.tenant, room.name]
 
+    def clear(self, room: SqliteHistory) -> None:
+        """Delete what a room has in the file, and what is on its way there.
+
+        Until that is done the room is not let go of: opened anew, it would have it all
+        again.
+        """
+        assert self._writer is not None
+        room.waiting += 1
+        self.run(partial(self._writer.clear, room.id, partial(self._tell, room)))
+
     def run(self, work: Callable[[], None]) -> None:
         """Run `work` in the writer's thread, between two transactions."""
         self._queue.put(work)
@@ -251,6 +263,10 @@ class SqliteStore:
         return self._reader.execute(sql, values).fetchall()
 
     # ------------------------------------------------------ what the writer calls
+
+    def _tell(self, room: SqliteHistory) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._arrived, [room])
 
     def _tell_committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
         with contextlib.suppress(RuntimeError):
@@ -268,12 +284,16 @@ class SqliteStore:
         else:
             self._counts["stored"] += len(batch)
             for one, seq in zip(batch, numbers, strict=True):
-                one.room.note_stored(seq, one.message, one.size)
+                one.room.note_stored(seq, one)
                 one.stored(seq)
         # Whoever was told may have let go of the room.
-        for one in batch:
-            one.room.waiting -= 1
-        for room in {one.room for one in batch}:
+        self._arrived([one.room for one in batch])
+
+    def _arrived(self, rooms: list[SqliteHistory]) -> None:
+        """Note that less of some rooms is on its way, and forget who is let go of."""
+        for room in rooms:
+            room.waiting -= 1
+        for room in set(rooms):
             if not room.is_open and not room.waiting:
                 self.forget(room)
 
@@ -316,6 +336,8 @@ class SqliteHistory:
         self.is_open = True
         #: How many of its messages are on their way to the file.
         self.waiting = 0
+        #: How often it was told to forget what it has.
+        self.era = 0
         self._store = store
         self._reserved = numbers
         self._window = RetentionWindow(
@@ -352,7 +374,9 @@ class SqliteHistory:
         if not self._reserved:
             # With the room's first message, so that they are never given again.
             self._reserved = self.numbers + NUMBERS_AHEAD
-        self._store.put(_Waiting(self, message, data.decode(), len(data), stored))
+        self._store.put(
+            _Waiting(self, message, data.decode(), len(data), stored, self.era)
+        )
 
     def read(
         self, *, before: int | None = None, after: int | None = None, limit: int
@@ -374,6 +398,13 @@ class SqliteHistory:
             KeptMessage(seq, ts, svc, type, orjson.loads(data))
             for seq, ts, svc, type, data in rows
         ]
+
+    def forget(self) -> None:
+        """Keep no message any more that was appended until now."""
+        self.era += 1
+        self._window.clear()
+        self.forgotten = self.seq
+        self._store.clear(self)
 
     def receipts(self) -> Sequence[Remembered]:
         """Return publishers' ids that are remembered from before, oldest first."""
@@ -398,10 +429,11 @@ class SqliteHistory:
             self._reserved = self.numbers + NUMBERS_AHEAD
             self._store.save_room(self)
 
-    def note_stored(self, seq: int, message: NewMessage, size: int) -> None:
-        """Note a message that is safe now."""
+    def note_stored(self, seq: int, stored: _Waiting) -> None:
+        """Note a message that is safe now, or was to be forgotten before it was."""
         self.seq = seq
-        self._window.add(size, message.ts)
+        if stored.era == self.era:
+            self._window.add(stored.size, stored.message.ts)
         self.forgotten = seq - len(self._window)
 
     def close(self) -> None:
@@ -524,6 +556,15 @@ class _Writer(threading.Thread):
             self.db.execute(_SAVE_ROOM, row)
         except sqlite3.Error as error:
             self._log.error("history_failed", exc=error)
+
+    def clear(self, id: int, done: Callable[[], None]) -> None:
+        """Delete what a room has; `done` is called where that could be done."""
+        try:
+            self.db.execute("DELETE FROM messages WHERE room = ?", (id,))
+        except sqlite3.Error as error:
+            self._log.error("history_failed", exc=error)
+        else:
+            done()
 
     def _end(self) -> None:
         self._over = True

@@ -1,12 +1,11 @@
-"""What tickets name: users, and the rooms that their bearers may enter."""
+"""What tickets name: users, and rooms."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final, TypeGuard
 
-__all__ = ("MAX_USER_CHARS", "is_room_pattern", "is_user", "may_enter")
+__all__ = ("MAX_USER_CHARS", "is_room_pattern", "is_user")
 
 #: The longest id of a user, in characters.
 MAX_USER_CHARS: Final = 128
@@ -24,11 +23,3 @@ def is_user(text: object) -> TypeGuard[str]:
 def is_room_pattern(text: object) -> TypeGuard[str]:
     """Whether it is a room's name, or the beginning of some followed by a `*`."""
     return isinstance(text, str) and _PATTERN.match(text) is not None
-
-
-def may_enter(patterns: Iterable[str] | None, room: str) -> bool:
-    """Whether a room is one of those; None is every room."""
-    return patterns is None or any(
-        room.startswith(pattern[:-1]) if pattern.endswith("*") else room == pattern
-        for pattern in patterns
-    )

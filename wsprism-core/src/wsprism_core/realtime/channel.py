@@ -156,5 +156,8 @@ class Channel(Protocol):
     ) -> Sequence[Mapping[str, Any]]:
         """Return kept recoverable messages, oldest first; see `Gateway.history`."""
 
+    def forget(self) -> None:
+        """Keep no recoverable message any more of those until now; numbers go on."""
+
     def close(self) -> None:
         """Let go of the room; this gateway has no member in it any more."""

@@ -44,7 +44,8 @@ class Session:
     Attributes:
         memberships: By room name, in the order of joining.
         active: The membership that began last, unless it ended.
-        allowed_rooms: The rooms that its client may ask to join; None is every room.
+        allowed_rooms: The rooms that its client may ask to join, each by its name or by
+            the beginning of some followed by a `*`; None is every room.
         newest: The newest numbers of its sender outside of any room, by what they
             count; None until there is one.
         resumed: How often it has come back on a new connection.
@@ -118,6 +119,14 @@ class Session:
         """Whether it is in the room; a quiet membership is none."""
         membership = self.memberships.get(room)
         return membership is not None and not membership.quiet
+
+    def may_enter(self, room: str) -> bool:
+        """Whether its client may ask to join a room, as far as its ticket says."""
+        allowed = self.allowed_rooms
+        return allowed is None or any(
+            room.startswith(one[:-1]) if one.endswith("*") else room == one
+            for one in allowed
+        )
 
     def number_in(self, room: str) -> int:
         """Return its member number.
