@@ -157,6 +157,12 @@ class RoomHistory(Protocol):
             limit: How many at the most.
         """
 
+    def size_since(self, after: int) -> int:
+        """Return how many bytes the kept messages with a larger number take.
+
+        About as they are in JSON, with their envelopes. It reads none of them.
+        """
+
     def receipts(self) -> Sequence[Remembered]:
         """Return publishers' ids that are remembered from before, oldest first."""
 

@@ -142,6 +142,17 @@ class Channel(Protocol):
                 got it.
         """
 
+    def repeats(
+        self, dedup: tuple[str, str], done: Callable[[Receipt], None] | None = None
+    ) -> bool:
+        """Whether something was published, or is on its way, with this `dedup`.
+
+        Args:
+            dedup: Who published it and the publisher's own id for it.
+            done: Called, where it was, with what became of that; now, or once that is
+                known.
+        """
+
     def enter(self, user: str) -> int:
         """Add a member; return its number, which is not reused within the epoch."""
 
@@ -155,6 +166,12 @@ class Channel(Protocol):
         self, *, before: int | None, after: int | None, limit: int
     ) -> Sequence[Mapping[str, Any]]:
         """Return kept recoverable messages, oldest first; see `Gateway.history`."""
+
+    def size_since(self, after: int) -> int:
+        """Return how many bytes the kept messages with a larger number take.
+
+        About as they are in JSON. It reads none of them.
+        """
 
     def close(self) -> None:
         """Let go of the room; this gateway has no member in it any more."""
