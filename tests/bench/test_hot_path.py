@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.hot_path import SIZES, TURNS, Cost, measure
 
 
@@ -12,6 +14,7 @@ async def costs() -> dict[tuple[str, int, int, bool], float]:
     return {key(cost): cost.us for cost in await measure(runs=15, count=64)}
 
 
+@pytest.mark.interpreted
 async def test_a_room_s_members_share_what_a_message_costs() -> None:
     found = await costs()
     assert len(found) == 2 * 2 * len(SIZES) * len(TURNS)

@@ -12,6 +12,7 @@ import pytest
 from support.waiting import until
 from wsprism_chat.direct import direct_room
 from wsprism_chat.plugin import ChatPlugin
+from wsprism_core import Gateway, Kick, Service, Session, hookimpl
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
 
 
@@ -666,6 +667,39 @@ async def test_who_drops_and_comes_back_was_never_offline(
         (gone,) = await statuses(gw, ann)
         assert gone["status"] == "offline"
         assert gone["since_ms"] == dropped_ms
+
+
+class Bouncer:
+    """Kicks bob as soon as he is there, before chat has heard of him."""
+
+    name = "bouncer"
+    wsprism_api = 1
+
+    @hookimpl
+    def register_services(self) -> Service:
+        return Service(name="bouncer")
+
+    @hookimpl
+    def on_start(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    @hookimpl
+    def on_open(self, session: Session) -> None:
+        if session.user == "user:bob":
+            self.gateway.perform(Kick("out", session.id), tenant=session.tenant)
+
+
+async def test_who_is_kicked_as_he_comes_is_not_here(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway(Bouncer(), ChatPlugin) as gw, gw.connect("ann") as ann:
+        bob = await gw.dial()
+        await bob.send_fields(
+            {"svc": "sys", "type": "auth", "data": {"ticket": "dev:bob"}}
+        )
+        await bob.expect_closed(4005)
+        assert (await who(ann, "user:bob"))["status"] == "offline"
+        assert gw.metrics.plugin_failures == {}
 
 
 async def test_a_crowd_is_told_of_no_status(gateway: type[GatewayHarness]) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsprism_chat.people import People
+from wsprism_chat.people import PEOPLE_EVICTED, People
 from wsprism_core import ErrorCode, ProtocolError
 from wsprism_core.state.memory import MemoryState
 from wsprism_core.state.port import StateBounds
@@ -19,11 +20,15 @@ class Town:
         self.ms = 1_000
         self.state = MemoryState(StateBounds(items, 1_000))
         self._most = most
+        self.counted: Counter[str] = Counter()
         self.people = self.again()
 
     def again(self, tenant: str = "acme") -> People:
         """Return what a gateway finds that is started anew."""
-        return People(self.state, tenant, self._most, lambda: self.ms)
+        return People(self.state, tenant, self._most, lambda: self.ms, self._count)
+
+    def _count(self, counter: str) -> None:
+        self.counted[counter] += 1
 
 
 def of(people: People, user: str = "ann") -> tuple[str, int | None]:
@@ -148,30 +153,57 @@ def test_only_so_many_are_kept_and_the_one_unchanged_for_longest_goes() -> None:
     people = town.people
     for user in "ann", "bob":
         people.came(user, f"s-{user}")
-    people.choose("ann", "busy", "")
+        people.choose(user, "busy", "")
+    people.went("bob", "s-bob")
+    people.went("ann", "s-ann")
+    people.came("bob", "s-bob")
     people.came("cat", "s-cat")
     assert len(people) == len(town.state) == 2
-    # He is here all the same.
     assert [of(people, user) for user in ("ann", "bob", "cat")] == [
-        ("busy", 1_001),
-        ("online", None),
+        ("offline", None),
+        ("busy", 1_003),
         ("online", 1_000),
     ]
-    town.ms = 2_000
-    people.went("bob", "s-bob")
-    assert of(people, "bob") == ("offline", 2_000)
-    assert [of(town.again(), user)[1] for user in ("ann", "bob", "cat")] == [
-        None,
-        2_000,
-        1_001,
-    ]
+    assert town.counted == {PEOPLE_EVICTED: 1}
+
+
+def test_what_one_who_is_here_has_chosen_goes_for_nobody() -> None:
+    town = Town(most=1)
+    people = town.people
+    people.came("ann", "s-ann")
+    people.choose("ann", "busy", "")
+    people.came("bob", "s-bob")
+    assert of(people, "ann") == ("busy", 1_001)
+    # He is here all the same.
+    assert of(people, "bob") == ("online", 1_000)
+    with pytest.raises(ProtocolError) as refused:
+        people.choose("bob", "away", "")
+    assert refused.value.code is ErrorCode.RESOURCE_EXHAUSTED
+    assert of(people, "bob") == ("online", 1_000)
+    assert town.counted == {PEOPLE_EVICTED: 2}
+    people.went("ann", "s-ann")
+    assert people.choose("bob", "away", "") == 1_001
+    assert [of(people, user)[0] for user in ("ann", "bob")] == ["offline", "away"]
+
+
+def test_who_is_here_and_went_for_another_is_newer_than_what_was_told() -> None:
+    town = Town(most=1)
+    people = town.people
+    people.came("ann", "s-ann")
+    people.choose("ann", "busy", "")
+    people.choose("ann", "online", "")
+    people.came("bob", "s-bob")
+    assert of(people, "ann") == ("online", 1_002)
+    town.ms = 10
+    people.went("ann", "s-ann")
+    assert of(people, "ann") == ("offline", 1_003)
 
 
 def test_who_cannot_be_remembered_is_refused_nothing_but_that() -> None:
     people = Town(items=0).people
     people.came("ann", "s1")
     people.beat()
-    assert of(people) == ("online", None)
+    assert of(people) == ("online", 1_000)
     with pytest.raises(ProtocolError) as refused:
         people.choose("ann", "busy", "")
     assert refused.value.code is ErrorCode.RESOURCE_EXHAUSTED

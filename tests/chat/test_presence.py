@@ -4,6 +4,7 @@ from typing import Any
 
 from support.chat_place import Place, Visitor, owned, refusal, room_of_two
 from wsprism_chat.filters import FilterChain, Reject, Rewrite, Shadow, Verdict
+from wsprism_chat.presence import TOLD_AT_ONCE
 from wsprism_core import Ack, Broadcast, ErrorCode, Reply
 
 
@@ -93,6 +94,40 @@ def test_who_drops_is_gone_only_when_he_does_not_come_back() -> None:
     place.time = 3_030
     place.end(bob)
     assert told(place) == [("r1", of("bob", "offline", 3_000_000))]
+
+
+def test_a_status_is_told_where_only_a_dropped_connection_is() -> None:
+    place, _, bob = room_of_two()
+    place.detach(bob)
+    laptop = place.enter("bob")
+    since_ms = busy(place, laptop)
+    assert told(place) == [("r1", of("bob", "busy", since_ms, text="writing"))]
+    place.do(laptop, "status", {"status": "online"})
+    assert [news["status"] for _, news in told(place)] == ["online"]
+    place.resume(bob)
+    place.leave(bob, "r1")
+    busy(place, laptop)
+    assert told(place) == []
+    place.detach(bob)
+    place.end(bob)
+    assert place.chat._presence._detached == {}
+
+
+def test_what_is_much_is_told_in_several_turns() -> None:
+    count = TOLD_AT_ONCE // 2 + 10
+    place = Place(status_max_members=2 * count)
+    ann = place.enter("ann", "r1", "r2")
+    for one in [place.enter(f"u{n}", "r1", "r2") for n in range(count)]:
+        place.end(one)
+    first = told(place)
+    assert len(first) == TOLD_AT_ONCE
+    # What comes meanwhile is told behind it.
+    busy(place, ann)
+    rest = told(place, 0.0)
+    assert [news["user"] for _, news in rest[-2:]] == ["user:ann"] * 2
+    assert len({(room, news["user"]) for room, news in first + rest[:-2]}) == 2 * count
+    assert len(first) + len(rest) == 2 * count + 2
+    assert told(place) == []
 
 
 def test_who_is_back_at_once_is_told_as_he_is() -> None:

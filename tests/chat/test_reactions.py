@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsprism_chat.config import ChatConfig
-from wsprism_chat.reactions import ReactionBook
+from wsprism_chat.reactions import REACTIONS_EVICTED, ReactionBook
 from wsprism_core import ErrorCode, ProtocolError
 from wsprism_core.state.memory import MemoryState
 from wsprism_core.state.port import StateBounds
@@ -18,12 +20,15 @@ def a_state(items: int = 100, value_bytes: int = 1_000) -> MemoryState:
 
 
 def a_book(
-    state: MemoryState | None = None, tenant: str = "acme", **section: Any
+    state: MemoryState | None = None,
+    tenant: str = "acme",
+    count: Callable[[str], None] = lambda counter: None,
+    **section: Any,
 ) -> ReactionBook:
     limits: dict[str, Any] = {"reactions_max_kinds": 3, "reactions_max": 5, **section}
     # An empty state is false.
     state = a_state() if state is None else state
-    return ReactionBook(ChatConfig(**limits), state, tenant)
+    return ReactionBook(ChatConfig(**limits), state, tenant, count)
 
 
 def refused(book: ReactionBook, id: str, user: str, kind: str) -> ErrorCode:
@@ -93,7 +98,10 @@ def test_what_cannot_be_kept_is_refused() -> None:
 
 def test_the_message_that_got_none_for_longest_goes_first() -> None:
     state = a_state()
-    book = a_book(state, reactions_max_messages=2)
+    counted: Counter[str] = Counter()
+    book = a_book(
+        state, count=lambda name: counted.update([name]), reactions_max_messages=2
+    )
     for id in "m1", "m2":
         book.react("r1", id, "ann", "+", on=True)
     book.react("r1", "m1", "bob", "+", on=True)
@@ -101,7 +109,21 @@ def test_the_message_that_got_none_for_longest_goes_first() -> None:
     kept = [book.counts(*of) for of in (("r1", "m1"), ("r1", "m2"), ("r2", "m3"))]
     assert kept == [{"+": 2}, {}, {"+": 1}]
     assert {id for _, id, _ in book.due(1.0)} == {"m1", "m3"}
-    assert len(book) == len(state) == 2
+    assert len(book) == len(state) == len(book._counted) == 2
+    assert counted == {REACTIONS_EVICTED: 1}
+
+
+def test_a_page_reads_no_names_again() -> None:
+    state = a_state()
+    a_book(state).react("r1", "m1", "ann", "+", on=True)
+    book = a_book(state)
+    assert book.counts("r1", "m1") == {"+": 1}
+    # Whatever is kept there now, the names of it were read.
+    state.put("react/acme/r1/m1", b"{}")
+    assert book.counts("r1", "m1") == {"+": 1}
+    book.forget("r1", "m1")
+    assert book.counts("r1", "m1") == {}
+    assert book._counted == {}
 
 
 def test_what_is_gone_is_neither_told_nor_kept() -> None:

@@ -7,15 +7,18 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from ssl import SSLCertVerificationError
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from support.command_line import environment, read_until, wsprism
 from wsprism_cli.connect import full_url
 from wsprism_cli.main import cli
+from wsprism_core.client import HandshakeRefused
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,59 @@ def test_where_nothing_listens_it_says_what_to_do() -> None:
         "error: nothing listens on ws://127.0.0.1:1;"
         " start a gateway with: wsprism run\n"
     )
+
+
+class Lines:
+    """Connections that are lost at once, and how many are open."""
+
+    def __init__(self, *outcomes: Exception | None) -> None:
+        self.open = 0
+        self._outcomes = list(outcomes)
+
+    @contextlib.asynccontextmanager
+    async def connect(self, url: str, **options: Any) -> AsyncIterator[Any]:
+        if (outcome := self._outcomes.pop(0)) is not None:
+            raise outcome
+        self.open += 1
+        authed = {"user": "u", "tenant": "t", "services": {}}
+        yield SimpleNamespace(authed=authed, closed=(1006, ""))
+        self.open -= 1
+
+
+def reconnecting(
+    monkeypatch: pytest.MonkeyPatch, *outcomes: Exception | None
+) -> tuple[Result, list[int]]:
+    """Lose every connection; return what came of it, and how many were open when."""
+    lines, were_open = Lines(*outcomes), list[int]()
+
+    async def converse(client: Any, *_: Any, back: Any, **options: Any) -> int:
+        while client is not None:
+            were_open.append(lines.open)
+            client = await back(client)
+        return 1
+
+    monkeypatch.setattr("wsprism_core.client.connect", lines.connect)
+    monkeypatch.setattr("wsprism_cli.repl.converse", converse)
+    monkeypatch.setattr("wsprism_cli.returning.FIRST_PAUSE", 0.0)
+    return CliRunner().invoke(cli, ["connect", "--reconnect"]), were_open
+
+
+def test_what_was_lost_is_closed_before_there_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    good, refused = [None] * 3, HandshakeRefused(401, "no")
+    result, were_open = reconnecting(monkeypatch, *good, refused)
+    assert (result.exit_code, were_open) == (1, [1, 1, 1])
+
+
+def test_a_certificate_that_is_bad_later_ends_it_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad = SSLCertVerificationError(1, "bad")
+    bad.verify_message = "certificate has expired"
+    result, _ = reconnecting(monkeypatch, None, ConnectionRefusedError(), bad)
+    assert result.exit_code == 1
+    assert "cannot be trusted: certificate has expired" in result.stderr
 
 
 # ------------------------------------------------------------------- a real gateway

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -31,6 +33,7 @@ class FakeClient:
         self.arriving: asyncio.Queue[Event | None] = asyncio.Queue()
         self.refusal: Exception | None = None
         self.epoch: str | None = None
+        self.forbidden: str | None = None
 
     async def send(
         self, svc: str, type: str, data: Any = None, *, room: str | None = None
@@ -50,8 +53,10 @@ class FakeClient:
 
     async def join(self, room: str, **since: Any) -> dict[str, Any]:
         self.sent.append(("join", room, since))
+        if room == self.forbidden:
+            raise ClientError("NOT_ALLOWED", "no")
         data = {"alias": 9, "epoch": since["epoch"], "seq": 3, "recovered": True}
-        return {"svc": "sys", "type": "joined", "room": room, "data": data}
+        return {"svc": "sys", "type": "joined", "ref": 2, "room": room, "data": data}
 
     async def send_raw_text(self, text: str) -> None:
         self.sent.append((text,))
@@ -221,6 +226,7 @@ class Away:
     ) -> None:
         self.lost = FakeClient()
         self.lost.epoch = "e1"
+        self.rooms = ["lobby"]
         self.shown: list[str] = []
         self._found = found
         self._lines = lines
@@ -233,7 +239,8 @@ class Away:
         )
 
     async def _typed(self) -> AsyncIterator[str]:
-        yield "/join lobby"
+        for room in self.rooms:
+            yield f"/join {room}"
         self.lost.arriving.put_nowait(said(1))
         self.lost.end(1006, "")
         # What comes next is typed when that is shown which is waited for.
@@ -293,8 +300,51 @@ async def test_a_new_session_joins_from_where_the_old_one_was() -> None:
     assert await away.run() == 0
     assert found.sent[0] == ("join", "lobby", {"epoch": "e1", "seq": 1})
     assert found.sent[1][3]["alias"] == 9
-    assert away.shown[-3] == "back, as a new session"
-    assert away.shown[-1] == '< chat.msg room=lobby seq=9 {"msg":"m9"}'
+    assert away.shown[-3:] == [
+        "back, as a new session",
+        '< sys.joined room=lobby {"alias":9,"epoch":"e1","seq":3,"recovered":true}',
+        '< chat.msg room=lobby seq=9 {"msg":"m9"}',
+    ]
+
+
+async def test_a_room_that_refuses_one_keeps_nobody_out_of_the_next() -> None:
+    found = FakeClient(resumed=False)
+    found.forbidden = "lobby"
+    found.arriving.put_nowait(said(9))
+    away = Away(found, "/hot 1 1 x garden", "/hot 1 1 x lobby", until=LAST)
+    away.rooms.append("garden")
+    assert await away.run() == 0
+    assert [sent[:2] for sent in found.sent[:2]] == [
+        ("join", "lobby"),
+        ("join", "garden"),
+    ]
+    assert found.sent[2][3]["alias"] == 9
+    assert "? lobby: NOT_ALLOWED: no" in away.shown
+    assert away.shown[-1].startswith("? you are not in the room lobby")
+
+
+async def test_of_a_connection_that_was_lost_nothing_is_kept() -> None:
+    there: list[weakref.ref[FakeClient]] = []
+    kept: list[int] = []
+
+    def another() -> Client:
+        client = FakeClient(resumed=True, rooms=[])
+        client.end(1006, "")
+        there.append(weakref.ref(client))
+        return cast("Client", client)
+
+    async def back(lost: Client) -> Client | None:
+        gc.collect()
+        kept.append(sum(one() is not None for one in there))
+        return another() if len(there) < 5 else None
+
+    async def nothing() -> AsyncIterator[str]:
+        await asyncio.Event().wait()
+        yield ""
+
+    assert await converse(another(), nothing(), lambda line: None, back=back) == 1
+    # The one that is lost just now, and the first, which is an argument.
+    assert kept == [1, 2, 2, 2, 2]
 
 
 async def test_where_there_is_no_coming_back_it_ends() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ssl import SSLCertVerificationError
 from typing import Any, cast
 
 import pytest
@@ -17,16 +18,16 @@ class Ended:
 
 
 class Joining:
-    """A client that notes what is joined."""
+    """A client that notes what is joined, and what goes wrong by the room."""
 
-    def __init__(self, *refused: str) -> None:
+    def __init__(self, **wrong: Exception) -> None:
         self.asked: list[tuple[str, str, int]] = []
-        self._refused = refused
+        self._wrong = wrong
 
     async def join(self, room: str, *, epoch: str, seq: int) -> dict[str, Any]:
         self.asked.append((room, epoch, seq))
-        if room in self._refused:
-            raise ClientError("NOT_ALLOWED", "no")
+        if room in self._wrong:
+            raise self._wrong[room]
         return joined(room, epoch, seq, recovered=True)
 
 
@@ -45,9 +46,22 @@ def row(room: str, epoch: str, seq: int, reason: str | None = None) -> dict[str,
     return told if reason is None else {**told, "reason": reason}
 
 
-async def asked(places: Whereabouts) -> list[tuple[str, str, int]]:
+async def answers(places: Whereabouts, client: Joining) -> list[tuple[str, Any]]:
+    found = []
+    async for room, answer in places.join_again(cast("Client", client)):
+        if isinstance(answer, dict):
+            places.note(answer)
+        found.append((room, answer))
+    return found
+
+
+async def asked(
+    places: Whereabouts, *, anew: bool = True
+) -> list[tuple[str, str, int]]:
     client = Joining()
-    await places.join_again(cast("Client", client))
+    if anew:
+        places.begin_anew()
+    await answers(places, client)
     return client.asked
 
 
@@ -79,12 +93,43 @@ async def test_what_follows_a_recovered_join_is_still_to_come() -> None:
     assert await asked(places) == [("a", "e2", 9)]
 
 
-async def test_a_room_that_one_may_not_join_any_more_is_given_up() -> None:
+async def test_a_room_that_one_may_not_join_any_more_is_given_up_alone() -> None:
     places = Whereabouts()
     places.note(joined("a", "e1", 5))
-    with pytest.raises(ClientError):
-        await places.join_again(cast("Client", Joining("a")))
-    assert await asked(places) == []
+    places.note(joined("b", "e2", 7))
+    refused = ClientError("NOT_ALLOWED", "no")
+    answer = joined("b", "e2", 7, recovered=True)
+    places.begin_anew()
+    assert await answers(places, Joining(a=refused)) == [("a", refused), ("b", answer)]
+    assert await asked(places) == [("b", "e2", 7)]
+
+
+async def test_a_room_that_does_not_answer_in_time_is_kept() -> None:
+    places = Whereabouts()
+    places.note(joined("a", "e1", 5))
+    late = TimeoutError()
+    places.begin_anew()
+    assert await answers(places, Joining(a=late)) == [("a", late)]
+    assert await asked(places) == [("a", "e1", 5)]
+
+
+@pytest.mark.parametrize(
+    ("is_resumed", "rooms"), [(True, ["b", "c"]), (False, ["a", "b", "c"])]
+)
+async def test_rooms_wait_for_the_next_connection_where_this_one_is_lost(
+    is_resumed: bool, rooms: list[str]
+) -> None:
+    places = Whereabouts()
+    for room in "abc":
+        places.note(joined(room, "e1", 5))
+    places.begin_anew()
+    client = Joining(b=ConnectionClosed(1006, "lost"))
+    assert [room for room, _ in await answers(places, client)] == ["a"]
+    assert [room for room, _, _ in client.asked] == ["a", "b"]
+    if is_resumed:
+        assert places.resumed([row("a", "e1", 5)], "a") == []
+    found = await asked(places, anew=not is_resumed)
+    assert [room for room, _, _ in found] == rooms
 
 
 async def test_what_has_arrived_already_comes_again_once() -> None:
@@ -93,7 +138,7 @@ async def test_what_has_arrived_already_comes_again_once() -> None:
     for seq in 1, 2:
         places.note(said("a", seq))
     assert places.note(said("a", 2)), "asked for, and not after coming back"
-    assert places.resumed([row("a", "e1", 4)]) == []
+    assert places.resumed([row("a", "e1", 4)], "a") == []
     assert [places.note(said("a", seq)) for seq in (2, 2, 3, 4)] == [
         False,
         True,
@@ -107,8 +152,16 @@ async def test_where_not_all_can_be_had_it_is_told_why() -> None:
     places = Whereabouts()
     places.note(joined("a", "e1", 0))
     rows = [row("a", "e2", 9, "too_old"), row("new", "e3", 7)]
-    assert places.resumed(rows) == ["a: too_old"]
+    assert places.resumed(rows, "new") == ["a: too_old"]
     assert await asked(places) == [("a", "e2", 9), ("new", "e3", 7)]
+
+
+async def test_the_active_room_is_the_last_whatever_the_order_of_the_rows() -> None:
+    places = Whereabouts()
+    for room in "abc":
+        places.note(joined(room, "e1", 0))
+    assert places.resumed([row(room, "e1", 0) for room in "bac"], "b") == []
+    assert [room for room, _, _ in await asked(places)] == ["a", "c", "b"]
 
 
 # ------------------------------------------------------------------------ coming back
@@ -163,3 +216,8 @@ async def test_who_is_not_to_come_back_does_not(code: int) -> None:
 async def test_who_is_refused_for_good_gives_up(refusal: Exception) -> None:
     _, tokens, is_back = await attempts(1006, refusal, None)
     assert (tokens, is_back) == (["token"], False)
+
+
+async def test_who_is_not_to_be_trusted_is_not_tried_again() -> None:
+    with pytest.raises(SSLCertVerificationError):
+        await attempts(1006, ConnectionRefusedError(), SSLCertVerificationError(), None)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from support.certificates import Files, write_certificate
-from support.command_line import environment, read_until, wsprism
+from support.command_line import WSPRISM, environment, read_until, wsprism
 from wsprism_cli.main import cli
 from wsprism_cli.trust import trusting
 
@@ -81,9 +80,8 @@ def addresses(tmp_path: Path, files: Files) -> Iterator[dict[str, str]]:
 
 
 def run(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
-    script = "import sys; from wsprism_core.launcher import main; sys.exit(main())"
     return subprocess.run(
-        [sys.executable, "-c", script, *arguments],
+        [*WSPRISM, *arguments],
         input=said,
         capture_output=True,
         text=True,

@@ -5,20 +5,18 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from packaging.requirements import Requirement
-from prometheus_client.parser import text_string_to_metric_families
 
 import wsprism_core
+from support.exposed import every_metric
 from wsprism_cli.shortforms import parse_line
 from wsprism_core.config import Config
 from wsprism_core.hookspecs import HookSpecs
-from wsprism_core.metrics import Metrics, Readings, render
 from wsprism_core.options import RUN_OPTIONS
 from wsprism_core.plugins import PluginSet
 from wsprism_core.protocol.layout import CloseCode, ErrorCode
@@ -122,28 +120,7 @@ async def test_what_a_reload_changes_is_told() -> None:
 
 
 def test_every_metric_is_explained() -> None:
-    counted = Metrics()
-    for counter in vars(counted).values():
-        if isinstance(counter, Counter):
-            counter["a", "b", "c"] = 1
-    counted.messages_of("a", "b", "c").count = 1
-    counted.tls_expires_at = 1.0
-    readings = Readings(
-        sessions=lambda: {"t": 1},
-        rooms=lambda: 1,
-        lanes=lambda: {"control": (1, 1, 1, 1, 1)},
-        unsent=lambda: {("a", "b", "c", "d"): 1},
-        history_waiting=lambda: 3,
-        insecure=lambda: {"s": True},
-        spent_limits=lambda: {"t": 1},
-        connect_tickets=lambda: {("t", "used"): 1},
-        connect_tickets_pending=lambda: {"t": 1},
-        revocations=lambda: 1,
-        lag=lambda: ([("+Inf", 1)], 1.0),
-        pauses=lambda: {"0": (1, 1.0, 1.0)},
-    )
-    text, _ = render(counted, readings)
-    families = list(text_string_to_metric_families(text.decode()))
+    families = list(every_metric())
     assert len(families) > 10
     for family in families:
         counts_once = family.type in ("counter", "gauge")
@@ -186,6 +163,9 @@ def requirements() -> Iterator[str]:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
         yield from told["project"]["dependencies"]
         yield from told["build-system"]["requires"]
+        wheel = told["tool"]["hatch"]["build"]["targets"]["wheel"]
+        for hook in wheel.get("hooks", {}).values():
+            yield from hook["dependencies"]
     root = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     for group in root["dependency-groups"].values():
         yield from group

@@ -6,17 +6,15 @@ import json
 import re
 import shutil
 import subprocess
-from collections import Counter
 from configparser import ConfigParser
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from support.exposed import every_metric
 from wsprism_core.config import GatewayConfig
-from wsprism_core.metrics import Metrics, Readings, render
 from wsprism_core.options import RUN_OPTIONS
 from wsprism_core.testing import GatewayHarness
 from wsprism_core.transports.port import HttpRequest
@@ -35,30 +33,9 @@ def expressions(panel: dict[str, Any]) -> list[str]:
 
 def labels_by_sample() -> dict[str, set[str]]:
     """Return the labels of every sample that a gateway may expose."""
-    counted = Metrics()
-    for counter in vars(counted).values():
-        if isinstance(counter, Counter):
-            counter["a", "b", "c"] = 1
-    counted.messages_of("a", "b", "c").count = 1
-    counted.tls_expires_at = 1.0
-    readings = Readings(
-        sessions=lambda: {"t": 1},
-        rooms=lambda: 1,
-        lanes=lambda: {"control": (1, 1, 1, 1, 1)},
-        unsent=lambda: {("a", "b", "c", "d"): 1},
-        history_waiting=lambda: 0,
-        connect_tickets=lambda: {("t", "o"): 1},
-        connect_tickets_pending=lambda: {"t": 1},
-        revocations=lambda: 0,
-        insecure=lambda: {"s": True},
-        spent_limits=lambda: {"t": 1},
-        lag=lambda: ([("+Inf", 1)], 1.0),
-        pauses=lambda: {"0": (1, 1.0, 1.0)},
-    )
-    text, _ = render(counted, readings)
     return {
         sample.name: set(sample.labels)
-        for family in text_string_to_metric_families(text.decode())
+        for family in every_metric()
         for sample in family.samples
     }
 

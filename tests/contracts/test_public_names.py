@@ -76,6 +76,7 @@ def test_there_are_modules_of_every_package() -> None:
     assert "wsprism_core.protocol._packet_code" not in MODULES
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("name", MODULES)
 def test_all_is_exact(name: str) -> None:
     module = import_module(name)

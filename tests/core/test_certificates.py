@@ -135,7 +135,7 @@ def test_it_is_held_from_the_start(watched: Watched) -> None:
     assert watched.metrics.tls_expires_at == watched.files.expires_at
     watched.clock.advance(10 * TWO_LOOKS)
     assert len(watched.contexts) == 1
-    assert not watched.metrics.tls_reloads
+    assert watched.metrics.tls_reloads.series() == {"loaded": 0, "failed": 0}
 
 
 def test_a_new_one_holds_once_it_is_written(watched: Watched) -> None:

@@ -154,7 +154,7 @@ async def test_no_pause_is_over_5_ms_with_2000_sessions() -> None:
                         for one in islice(reversed(clients), 20):
                             one.received()
             assert len(gateway.sessions) == 2_000
-            assert len(found) > 20
+            assert len(found) > 10
             assert max(found) < 0.005
         finally:
             collector.stop()

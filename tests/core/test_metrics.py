@@ -2,24 +2,8 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from wsprism_core.metrics import Metrics, Readings, render
-
-
-def readings() -> Readings:
-    return Readings(
-        sessions=lambda: {"acme": 2},
-        rooms=lambda: 3,
-        lanes=lambda: {"control": (4, 5, 6, 7, 8)},
-        unsent=lambda: {("acme", "chat", "interactive", "lost"): 12},
-        history_waiting=lambda: 3,
-        insecure=lambda: {"development_tickets": True},
-        spent_limits=lambda: {"acme": 2},
-        connect_tickets=lambda: {("t", "used"): 1},
-        connect_tickets_pending=lambda: {"t": 1},
-        revocations=lambda: 1,
-        lag=lambda: ([("0.1", 2), ("+Inf", 3)], 1.5),
-        pauses=lambda: {"0": (4, 0.25, 0.125)},
-    )
+from support.exposed import readings
+from wsprism_core.metrics import Counts, Metrics, render
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -95,7 +79,7 @@ def test_the_text_format_is_named() -> None:
 
 def test_what_is_foreseen_is_there_at_0_and_then_counts() -> None:
     metrics = Metrics()
-    metrics.foreseen["plugin_failures"] = (("chat", "on_join"),)
+    metrics.plugin_failures.foresee([("chat", "on_join")])
     failures = "wsprism_plugin_failures_total", ("chat", "on_join")
     closes = "wsprism_closes_total", ("4001",)
     found = samples(metrics)
@@ -105,3 +89,12 @@ def test_what_is_foreseen_is_there_at_0_and_then_counts() -> None:
     metrics.closes[4001] += 2
     found = samples(metrics)
     assert (found[failures], found[closes]) == (1, 2)
+
+
+def test_what_is_foreseen_is_not_counted() -> None:
+    counts = Counts[str]()
+    counts.foresee(["done", "failed"])
+    counts.foresee(["refused"])
+    counts["failed"] += 1
+    assert counts == {"failed": 1}
+    assert counts.series() == {"done": 0, "failed": 1, "refused": 0}

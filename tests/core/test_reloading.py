@@ -72,6 +72,10 @@ def _logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "wsprism")
 
 
+async def test_whatever_may_come_of_it_is_counted_from_0(stage: Stage) -> None:
+    assert stage.gw.metrics.reloads.series() == dict.fromkeys(Outcome, 0)
+
+
 async def test_what_the_file_says_holds(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -171,7 +171,11 @@ def operated(gateways: Gateways) -> GatewayProcess:
 
 
 SCHEMA: Final = schemathesis.openapi.from_dict(
-    openapi(admin_routes(Mock(Inspector), Mock(Operator), Mock(TicketOffice), Mock()))
+    openapi(
+        admin_routes(
+            Mock(Inspector), Mock(Operator), Mock(TicketOffice), Mock(), Mock()
+        )
+    )
 )
 OPERATIONS: Final = {
     found.ok().label: found.ok()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, cast
@@ -93,6 +94,9 @@ class Place:
         filters: What a text has to pass.
         state: What was kept before.
         section: The configuration of chat.
+
+    Attributes:
+        counted: What was counted.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Place:
         **section: Any,
     ) -> None:
         self.tenant = "acme"
+        self.counted: Counter[str] = Counter()
         self.time = 1_000.0
         self.rooms: dict[str, Room] = {}
         self.visitors: dict[str, Visitor] = {}
@@ -118,6 +123,9 @@ class Place:
         )
 
     # -------------------------------------------------------- what the rules may ask
+
+    def count(self, counter: str) -> None:
+        self.counted[counter] += 1
 
     def now(self) -> float:
         return self.time

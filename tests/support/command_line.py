@@ -9,12 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from wsprism_core import Inbound, Service, hookimpl
 
 if TYPE_CHECKING:
     import pytest
+
+#: Runs the program of this environment; its arguments follow.
+WSPRISM: Final = (
+    sys.executable,
+    "-c",
+    "import sys; from wsprism_core.launcher import main; sys.exit(main())",
+)
 
 
 class Echo:
@@ -51,10 +58,9 @@ def environment(**variables: str) -> dict[str, str]:
 @contextmanager
 def wsprism(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run the program in a process of its own; it is killed if it is still there."""
-    script = "import sys; from wsprism_core.launcher import main; sys.exit(main())"
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(
-        [sys.executable, "-c", script, *arguments], text=True, **{**pipes, **options}
+        [*WSPRISM, *arguments], text=True, **{**pipes, **options}
     ) as process:
         try:
             yield process

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.command_line import environment
+from support.command_line import WSPRISM, environment
 from support.peers import WebSocketPeer
 from support.probe import install_plugins
 from support.waiting import until, until_blocking
@@ -171,13 +171,11 @@ class GatewayProcess:
         file.write_text(yaml.safe_dump(self.config), encoding="utf-8")
         install_plugins(folder)
         self._log = folder / "log"
-        main = "import sys; from wsprism_core.launcher import main; sys.exit(main())"
-        python = (sys.executable, "-c", main)
         options = ("--dev", "--log-json", "--tcp-port", "0", *options)
         plugins = ("--plugins", "chat,game,probe,hang")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*python, "run", "--config", file, *plugins, *options],
+                [*WSPRISM, "run", "--config", file, *plugins, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

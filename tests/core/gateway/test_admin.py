@@ -132,6 +132,16 @@ async def test_metrics_are_read_with_the_key() -> None:
         assert posted.status == 405
 
 
+async def test_what_an_operator_may_do_is_counted_from_0() -> None:
+    async with watched() as it:
+        text = (await it.ask("/metrics")).body.decode()
+    for action in ("publish", "broadcast", "kick", "ticket", "revoke", "reload"):
+        for outcome in ("done", "refused", "failed"):
+            labels = f'action="{action}",outcome="{outcome}"'
+            assert f"wsprism_admin_actions_total{{{labels}}} 0.0" in text
+    assert 'action="metrics"' not in text
+
+
 async def test_pages_follow_their_cursor() -> None:
     async with watched() as it:
         async with connect(it.ws, ticket="dev:a"), connect(it.ws, ticket="dev:b"):

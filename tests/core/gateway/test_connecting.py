@@ -348,6 +348,25 @@ async def test_a_storm_is_counted_in_full_and_logged_in_part(
     assert sum(record.message == "refused" for record in caplog.records) == 10
 
 
+async def test_what_most_handshakes_come_to_is_foreseen_by_transport(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with gateway() as gw:
+        gw.gateway._admission.foresee(["tcp", "websocket"])
+        series = gw.metrics.handshakes.series()
+    assert set(series.values()) == {0}
+    assert ("memory", "accepted") in series, "its own transport"
+    by_status = {"400", "408", "429", "503"}
+    by_code = {"4503", "4504", "1013"}
+    found = {
+        name: {outcome for transport, outcome in series if transport == name}
+        for name in ("tcp", "websocket")
+    }
+    # Over TCP there is no request that could be refused for what stands in it.
+    assert found["tcp"] == {"accepted"} | by_status | by_code
+    assert found["websocket"] == found["tcp"] | {"401", "403"}
+
+
 async def test_who_leaves_before_the_ticket_is_counted_and_logged(
     gateway: type[GatewayHarness], caplog: pytest.LogCaptureFixture
 ) -> None:

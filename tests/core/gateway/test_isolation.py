@@ -88,6 +88,8 @@ async def test_a_plugin_that_fails_everywhere_changes_nothing_for_others(
             await ann.expect_frame(LAB, RELAY)
             await ann.leave("r1")
             ann.expect_nothing()
+        foreseen = gw.metrics.plugin_failures.series()
+        assert (foreseen["lab", "on_open"], foreseen["Faulty", "on_open"]) == (0, 1)
         assert gw.metrics.plugin_failures == {
             ("Faulty", "on_open"): 1,
             ("Faulty", "on_join"): 1,

@@ -105,6 +105,7 @@ def test_what_a_store_has_forgotten_by_the_clock_is_too_old() -> None:
     assert judge(held, Missed("e", 0), PLENTY, always) is Refused.TOO_OLD
 
 
+@pytest.mark.interpreted
 def test_a_range_that_is_told_counts_for_the_budget() -> None:
     class Moved(Held):
         def history(self, **which: Any) -> list[dict[str, Any]]:

@@ -502,6 +502,7 @@ def test_a_long_value_is_cut() -> None:
     assert len(change.new) < 210
 
 
+@pytest.mark.interpreted
 async def test_a_tenant_that_cannot_be_built_changes_nothing(
     gateway: type[GatewayHarness], monkeypatch: pytest.MonkeyPatch
 ) -> None:

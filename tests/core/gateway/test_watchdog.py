@@ -193,6 +193,7 @@ async def counted(ann: Client, metrics: Metrics, metric: tuple[str, str, str]) -
             await ann.request("sys", "ping", {"client_ts": 1})
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("hot", [False, True])
 async def test_a_sync_handler_that_blocks_is_named_and_ends_nobody(
     hot: bool, caplog: pytest.LogCaptureFixture

@@ -37,6 +37,7 @@ def test_what_cannot_be_encoded_is_an_error() -> None:
         Outgoing(0, envelope={"v": {1}}).form(WIRE)
 
 
+@pytest.mark.interpreted
 def test_what_was_sent_is_freed_without_the_collector() -> None:
     gc.disable()
     try:

@@ -313,6 +313,7 @@ async def test_the_last_message_missing_is_a_difference(
     assert '"msg":"m3"' in (extra.got or "")
 
 
+@pytest.mark.interpreted
 async def test_lanes_may_be_mixed_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

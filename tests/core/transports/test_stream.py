@@ -60,6 +60,7 @@ async def arrived(pool: WatchedPool, size: int) -> None:
 # ------------------------------------------------------------------ deadlines
 
 
+@pytest.mark.interpreted
 async def test_a_message_must_be_finished_in_time(
     socket_stage: Stage, pool: WatchedPool, timers: ManualTimers
 ) -> None:
@@ -77,6 +78,7 @@ async def test_a_message_must_be_finished_in_time(
     assert pool.held == 0
 
 
+@pytest.mark.interpreted
 async def test_the_deadline_is_each_message_s_own(
     socket_stage: Stage, pool: WatchedPool, timers: ManualTimers
 ) -> None:
@@ -107,6 +109,7 @@ async def test_whole_messages_set_no_timer(
     assert await peer.frame() == Got("text", b"x")
 
 
+@pytest.mark.interpreted
 async def test_a_timer_that_finds_nothing_unfinished_does_nothing(
     socket_stage: Stage, pool: WatchedPool, timers: ManualTimers
 ) -> None:
@@ -220,6 +223,7 @@ async def test_an_admission_that_takes_too_long_is_refused(
 # --------------------------------------------------------------------- bounds
 
 
+@pytest.mark.interpreted
 async def test_all_connections_together_hold_so_much_unfinished(
     socket_stage: Stage, pool: WatchedPool
 ) -> None:

@@ -40,7 +40,8 @@ class ChatConfig(BaseModel):
         status_max_members: Members that a room may have for them to be told each
             other's statuses; 0 tells nobody.
         max_people: Users of a tenant of whom it is kept what they are and when they
-            were here last.
+            were here last; the one of whom nothing has changed for longest goes first,
+            and nobody who is here and has chosen a status.
         max_marks: Rooms times users of a tenant of whom it is kept how far they read.
         max_rooms: Rooms of a tenant that somebody owns.
         max_rooms_per_user: The same that one user owns.

@@ -39,6 +39,9 @@ from wsprism_chat.messages import (
     TypingOf,
     UserName,
 )
+from wsprism_chat.people import PEOPLE_EVICTED
+from wsprism_chat.reactions import REACTIONS_EVICTED
+from wsprism_chat.reading import MARKS_EVICTED
 from wsprism_core import Delivery, Inbound, Outbound, RoomRule, Service
 
 __all__ = ("REFUSED_AT_BOUND", "manifest")
@@ -143,6 +146,9 @@ def manifest(erase: Callable[[str, str, str], None]) -> Service:
             FILTERED: "Texts that a filter refused, changed or showed to nobody else",
             FILTER_FAILURES: "Failures of filters",
             REFUSED_AT_BOUND: "Messages refused because a bound of chat was reached",
+            PEOPLE_EVICTED: "Users of whom nothing is kept, for max_people others are",
+            MARKS_EVICTED: "Marks that went, for there are max_marks newer ones",
+            REACTIONS_EVICTED: "Messages whose reactions went for newer messages'",
         },
     )
 

@@ -7,21 +7,23 @@ when it became certain that it would not come back.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
+from wsprism_chat.kept import Kept
 from wsprism_chat.messages import ChosenStatus, StatusOf
-from wsprism_chat.refusals import exhausted
-from wsprism_core import State, StateFull
+from wsprism_core import ProtocolError, State, StateFull
 
-__all__ = ("BEAT", "People")
+__all__ = ("BEAT", "PEOPLE_EVICTED", "People")
 
 #: How often it is noted that the gateway lives, in seconds: who was here when it ended
 #: without a word was so until then.
 BEAT: Final = 10.0
+#: Counter: users of whom nothing is kept because it is of `max_people` others.
+PEOPLE_EVICTED = "chat_people_evicted"
 
 
 @dataclass(slots=True)
@@ -41,13 +43,20 @@ class _Person:
     since_ms: int = 0
     here: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing to tell of him but whether he is here."""
+        return self.status == "online" and not self.text
+
 
 class _Stay:
     """A user's sessions, from the first to the end of the last."""
 
-    __slots__ = ("dropped_ms", "seen_ms")
+    __slots__ = ("dropped_ms", "seen_ms", "since_ms")
 
-    def __init__(self) -> None:
+    def __init__(self, since_ms: int) -> None:
+        #: When anything of him changed last, though nothing of him may be kept.
+        self.since_ms = since_ms
         #: By session, when its connection dropped; None is connected.
         self.dropped_ms: dict[str, int | None] = {}
         #: When the last of those that are over ended.
@@ -61,21 +70,32 @@ class People:
         state: Where it is kept.
         tenant: The tenant's id.
         most: Of how many users; the one of whom nothing has changed for longest goes
-            first.
+            first, and nobody who is here and has chosen something.
         wall_ms: Returns milliseconds since 1970.
+        count: Adds to a counter.
     """
 
     def __init__(
-        self, state: State, tenant: str, most: int, wall_ms: Callable[[], int]
+        self,
+        state: State,
+        tenant: str,
+        most: int,
+        wall_ms: Callable[[], int],
+        count: Callable[[str], None],
     ) -> None:
         self._state = state
-        self._prefix = f"user/{tenant}/"
         self._beat = f"beat/{tenant}"
-        self._most = most
         self._wall_ms = wall_ms
         self._stays: dict[str, _Stay] = {}
-        self._kept: OrderedDict[str, None] = OrderedDict()
-        self._load_all()
+        prefix = f"user/{tenant}/"
+        self._let_go(prefix)
+        self._kept = Kept(
+            state,
+            prefix,
+            most,
+            age=lambda _, value: _parse(value).since_ms,
+            evicted=partial(count, PEOPLE_EVICTED),
+        )
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -86,10 +106,10 @@ class People:
         """Note a session that has begun."""
         stay = self._stays.get(user)
         if stay is None:
-            stay = self._stays[user] = _Stay()
             person = self._load(user)
             person.here = True
             person.since_ms = max(self._wall_ms(), person.since_ms + 1)
+            stay = self._stays[user] = _Stay(person.since_ms)
             self._save_if_possible(user, person)
         stay.dropped_ms[session] = None
 
@@ -109,8 +129,8 @@ class People:
         stay.seen_ms = max(stay.seen_ms, seen_ms)
         if stay.dropped_ms:
             return False
-        del self._stays[user]
         person = self._load(user)
+        del self._stays[user]
         person.here = False
         person.since_ms = max(stay.seen_ms, person.since_ms + 1)
         self._save_if_possible(user, person)
@@ -133,10 +153,7 @@ class People:
         person = self._load(user)
         person.status, person.text, person.here = status, text, True
         person.since_ms = max(self._wall_ms(), person.since_ms + 1)
-        try:
-            self._save(user, person)
-        except StateFull:
-            raise exhausted("no more can be kept; nothing was changed") from None
+        self._save(user, person)
         return person.since_ms
 
     def of(self, user: str) -> StatusOf:
@@ -155,39 +172,39 @@ class People:
 
     def is_plain(self, user: str) -> bool:
         """Whether there is nothing to tell of a user but that he is here."""
-        person = self._load(user)
-        return person.status == "online" and not person.text
+        return self._load(user).is_plain
 
     # ---------------------------------------------------------------- what is kept
 
-    def _load_all(self) -> None:
-        """Find who is kept, and until when those were here whom nobody saw go."""
+    def _let_go(self, prefix: str) -> None:
+        """Note until when those were here whom nobody saw go."""
         beat_ms = int(self._state.get(self._beat) or b"0")
-        found = []
-        for key, value in self._state.items(self._prefix):
-            user, person = key.removeprefix(self._prefix), _parse(value)
+        for key, value in self._state.items(prefix):
+            person = _parse(value)
             if person.here:
                 person.here = False
                 person.since_ms = max(beat_ms, person.since_ms + 1)
-                self._state.put(key, _dump(person))
-            found.append((person.since_ms, user))
-        self._kept.update((user, None) for _, user in sorted(found))
+                with suppress(StateFull):
+                    self._state.put(key, _dump(person))
 
     def _load(self, user: str) -> _Person:
-        value = self._state.get(self._prefix + user)
-        return _Person() if value is None else _parse(value)
+        value = self._kept.get(user)
+        if value is not None:
+            return _parse(value)
+        stay = self._stays.get(user)
+        # Who is here and not kept is newer all the same than what was told before.
+        return _Person() if stay is None else _Person(since_ms=stay.since_ms, here=True)
 
     def _save(self, user: str, person: _Person) -> None:
-        if user not in self._kept and len(self._kept) >= self._most:
-            oldest, _ = self._kept.popitem(last=False)
-            self._state.delete(self._prefix + oldest)
-        self._state.put(self._prefix + user, _dump(person))
-        self._kept[user] = None
-        self._kept.move_to_end(user)
+        # Of one who is here and has chosen nothing, nothing is lost but a place.
+        stays = person.here and not person.is_plain
+        self._kept.put(user, _dump(person), stays=stays)
+        if user in self._stays:
+            self._stays[user].since_ms = person.since_ms
 
     def _save_if_possible(self, user: str, person: _Person) -> None:
-        # Nobody is refused for it that he cannot be remembered; the state counts it.
-        with suppress(StateFull):
+        # Nobody is refused for it that he cannot be remembered; it is counted.
+        with suppress(ProtocolError):
             self._save(user, person)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 from typing import Final
@@ -156,6 +156,7 @@ class _Surroundings:
         self._gateway = gateway
         self.tenant = tenant
         self.history: Recall = partial(gateway.history, tenant)
+        self.count: Callable[[str], None] = gateway.count
         self.now = gateway.now
         self.wall_ms = gateway.wall_ms
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from pydantic import TypeAdapter
 
 from wsprism_chat.config import ChatConfig
+from wsprism_chat.kept import Kept
 from wsprism_chat.refusals import exhausted
-from wsprism_core import State, StateFull
+from wsprism_core import State
 
-__all__ = ("ReactionBook",)
+__all__ = ("REACTIONS_EVICTED", "ReactionBook")
+
+#: Counter: messages whose reactions went because `reactions_max_messages` newer have.
+REACTIONS_EVICTED = "chat_reactions_evicted"
 
 #: Who gave each kind; a kind stands where it was first given.
 _REACTED = TypeAdapter(dict[str, list[str]])
@@ -21,26 +25,38 @@ class ReactionBook:
     """The reactions to the messages of one tenant.
 
     What is kept of a message is one value; it is read when it is wanted, so that
-    reactions are in memory once. Times are seconds on a clock that never goes back.
+    reactions are in memory once. How many there are is remembered, for a page of
+    history asks of a hundred messages. Times are seconds on a clock that never goes
+    back.
 
     Args:
         config: The limits.
         state: Where they are kept.
         tenant: The tenant's id.
+        count: Adds to a counter.
     """
 
-    def __init__(self, config: ChatConfig, state: State, tenant: str) -> None:
+    def __init__(
+        self,
+        config: ChatConfig,
+        state: State,
+        tenant: str,
+        count: Callable[[str], None],
+    ) -> None:
         self._every = config.reactions_batch_ms / 1000
         self._kinds = config.reactions_max_kinds
         self._most = config.reactions_max
-        self._messages = config.reactions_max_messages
-        self._state = state
-        self._prefix = f"react/{tenant}/"
-        # By room and id, the message that got none for longest first; after a restart
-        # the oldest one, for ids are sorted by time.
-        found = [key.removeprefix(self._prefix) for key, _ in state.items(self._prefix)]
-        found.sort(key=lambda key: key.partition("/")[2])
-        self._kept = OrderedDict.fromkeys(found)
+        # By room and id. The message that got none for longest goes first; after a
+        # restart the oldest one, for ids are sorted by time.
+        self._kept = Kept(
+            state,
+            f"react/{tenant}/",
+            config.reactions_max_messages,
+            age=lambda key, _: key.partition("/")[2],
+            evicted=partial(count, REACTIONS_EVICTED),
+        )
+        # Of those that are kept, where it was asked for; none is ever changed.
+        self._counted: dict[str, dict[str, int]] = {}
         # Messages whose summary is to be told, in the order in which they changed.
         self._dirty: dict[str, None] = {}
         # When it was told last, of those that may not be told again yet.
@@ -79,8 +95,8 @@ class ReactionBook:
     def forget(self, room: str, id: str) -> None:
         """Forget the reactions to a message, which is gone."""
         key = f"{room}/{id}"
-        self._drop(key)
-        self._dirty.pop(key, None)
+        self._kept.drop(key)
+        self._forget(key)
 
     def due(self, now: float) -> Iterator[tuple[str, str, dict[str, int]]]:
         """Yield what is to be told now: rooms, ids of messages, and their counts."""
@@ -99,29 +115,32 @@ class ReactionBook:
             raise exhausted("the message has as many reactions as it may")
 
     def _load(self, key: str) -> dict[str, list[str]]:
-        value = self._state.get(self._prefix + key)
+        value = self._kept.get(key)
         return {} if value is None else _REACTED.validate_json(value)
 
     def _counts(self, key: str) -> dict[str, int]:
-        return {kind: len(users) for kind, users in self._load(key).items()}
+        if key not in self._kept:
+            return {}
+        counts = self._counted.get(key)
+        if counts is None:
+            counts = self._counted[key] = _count(self._load(key))
+        return counts
 
     def _save(self, key: str, by_kind: dict[str, list[str]]) -> None:
         if not by_kind:
-            self._drop(key)
+            self._kept.drop(key)
+            self._counted.pop(key, None)
             return
-        if key not in self._kept and len(self._kept) >= self._messages:
-            oldest = next(iter(self._kept))
-            self._drop(oldest)
-            # What is not kept any more is nothing to tell of.
-            self._dirty.pop(oldest, None)
-        try:
-            self._state.put(self._prefix + key, _REACTED.dump_json(by_kind))
-        except StateFull:
-            raise exhausted("no more can be kept; nothing was changed") from None
-        self._kept[key] = None
-        self._kept.move_to_end(key)
+        gone = self._kept.put(key, _REACTED.dump_json(by_kind))
+        self._counted[key] = _count(by_kind)
+        if gone is not None:
+            self._forget(gone)
 
-    def _drop(self, key: str) -> None:
-        if key in self._kept:
-            del self._kept[key]
-            self._state.delete(self._prefix + key)
+    def _forget(self, key: str) -> None:
+        # What is not kept any more is nothing to tell of.
+        self._counted.pop(key, None)
+        self._dirty.pop(key, None)
+
+
+def _count(by_kind: dict[str, list[str]]) -> dict[str, int]:
+    return {kind: len(users) for kind, users in by_kind.items()}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 
+from wsprism_chat.kept import Kept
 from wsprism_chat.log import NOTHING_READ, Mark
-from wsprism_chat.refusals import exhausted
-from wsprism_core import State, StateFull
+from wsprism_core import State
 
-__all__ = ("Marks",)
+__all__ = ("MARKS_EVICTED", "Marks")
+
+#: Counter: marks that went because there are more than `max_marks`.
+MARKS_EVICTED = "chat_marks_evicted"
 
 
 class Marks:
@@ -18,24 +22,27 @@ class Marks:
         state: Where they are kept.
         tenant: The tenant's id.
         most: How many; the one that has not moved for longest goes first.
+        count: Adds to a counter.
     """
 
-    def __init__(self, state: State, tenant: str, most: int) -> None:
-        self._state = state
-        self._prefix = f"read/{tenant}/"
-        self._most = most
-        found = [
-            (_load(value), key.removeprefix(self._prefix))
-            for key, value in state.items(self._prefix)
-        ]
-        self._marks = OrderedDict((key, mark) for mark, key in sorted(found))
+    def __init__(
+        self, state: State, tenant: str, most: int, count: Callable[[str], None]
+    ) -> None:
+        self._kept = Kept(
+            state,
+            f"read/{tenant}/",
+            most,
+            age=lambda _, value: _parse(value),
+            evicted=partial(count, MARKS_EVICTED),
+        )
 
     def __len__(self) -> int:
-        return len(self._marks)
+        return len(self._kept)
 
     def get(self, room: str, user: str) -> Mark:
         """Return a user's mark in a room."""
-        return self._marks.get(f"{room}/{user}", NOTHING_READ)
+        value = self._kept.get(f"{room}/{user}")
+        return NOTHING_READ if value is None else _parse(value)
 
     def advance(self, room: str, user: str, mark: Mark) -> bool:
         """Move a user's mark on, and never back; return whether it moved.
@@ -43,21 +50,12 @@ class Marks:
         Raises:
             ProtocolError: `RESOURCE_EXHAUSTED`, so much is kept that it did not.
         """
-        key = f"{room}/{user}"
-        if mark <= self._marks.get(key, NOTHING_READ):
+        if mark <= self.get(room, user):
             return False
-        if key not in self._marks and len(self._marks) >= self._most:
-            oldest, _ = self._marks.popitem(last=False)
-            self._state.delete(self._prefix + oldest)
-        try:
-            self._state.put(self._prefix + key, f"{mark.ts} {mark.seq}".encode())
-        except StateFull:
-            raise exhausted("no more can be kept; nothing was changed") from None
-        self._marks[key] = mark
-        self._marks.move_to_end(key)
+        self._kept.put(f"{room}/{user}", f"{mark.ts} {mark.seq}".encode())
         return True
 
 
-def _load(value: bytes) -> Mark:
+def _parse(value: bytes) -> Mark:
     ts, _, seq = value.decode().partition(" ")
     return Mark(int(ts), int(seq))

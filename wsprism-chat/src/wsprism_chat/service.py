@@ -56,13 +56,13 @@ class ChatService:
         owned = OwnedRooms(state, around.tenant)
         self._roles = roles = Roles(config, owned)
         self._moderation = moderation = Moderation(config, owned)
-        reactions = ReactionBook(config, state, around.tenant)
+        reactions = ReactionBook(config, state, around.tenant, around.count)
         self._signals = signals = Signals(
             config,
             around,
             logs=logs,
             moderation=moderation,
-            marks=Marks(state, around.tenant, config.max_marks),
+            marks=Marks(state, around.tenant, config.max_marks, around.count),
             reactions=reactions,
         )
         self._conversation = said = Conversation(
@@ -83,7 +83,13 @@ class ChatService:
         self._presence = presence = Presence(
             config,
             around,
-            people=People(state, around.tenant, config.max_people, around.wall_ms),
+            people=People(
+                state,
+                around.tenant,
+                config.max_people,
+                around.wall_ms,
+                around.count,
+            ),
             owned=owned,
             filters=filters,
         )

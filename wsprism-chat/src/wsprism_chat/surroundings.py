@@ -31,6 +31,9 @@ class Surroundings(Protocol):
     def sessions_of(self, user: str) -> Iterable[Session]:
         """Return the open sessions of a user."""
 
+    def count(self, counter: str) -> None:
+        """Add to a counter of chat."""
+
     def now(self) -> float:
         """Return seconds on a clock that never goes back."""
 

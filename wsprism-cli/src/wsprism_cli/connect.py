@@ -153,11 +153,7 @@ async def _connect(
                 f"nothing listens on {shown_url}; start a gateway with: wsprism run", 1
             )
         except SSLCertVerificationError as error:
-            fail(
-                f"the certificate of {shown_url} cannot be trusted: "
-                f"{error.verify_message}; name who signed it with --ca FILE",
-                1,
-            )
+            fail(_untrusted(shown_url, error.verify_message), 1)
         except ValueError as error:
             fail(f"{shown_url}: {error}", 2)
         except (OSError, WsPrismError) as error:
@@ -169,15 +165,27 @@ async def _connect(
             return await stack.enter_async_context(opened)
 
         async def back(lost: Client) -> Client | None:
+            # It would hold on to its socket, and to what came, until the end of all.
+            await stack.aclose()
             return await come_back(lost, again, asyncio.sleep)
 
-        return await converse(
-            client,
-            prompted_lines() if is_interactive() else stream_lines(),
-            show,
-            wait=0.0 if is_interactive() else wait,
-            back=back if reconnect else None,
-        )
+        try:
+            return await converse(
+                client,
+                prompted_lines() if is_interactive() else stream_lines(),
+                show,
+                wait=0.0 if is_interactive() else wait,
+                back=back if reconnect else None,
+            )
+        except SSLCertVerificationError as error:
+            fail(_untrusted(shown_url, error.verify_message), 1)
+
+
+def _untrusted(url: str, why: str) -> str:
+    return (
+        f"the certificate of {url} cannot be trusted: {why}; "
+        "name who signed it with --ca FILE"
+    )
 
 
 def _greeting(url: str, client: Client) -> Line:

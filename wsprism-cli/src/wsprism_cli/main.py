@@ -70,8 +70,11 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
         return
     from importlib.metadata import version
 
-    for name in ("wsprism-core", "wsprism-cli"):
-        click.echo(f"{name} {version(name)}")
+    from wsprism_core.compiled import IS_COMPILED
+
+    how = " (compiled)" if IS_COMPILED else ""
+    click.echo(f"wsprism-core {version('wsprism-core')}{how}")
+    click.echo(f"wsprism-cli {version('wsprism-cli')}")
     ctx.exit()
 
 

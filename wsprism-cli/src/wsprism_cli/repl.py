@@ -49,11 +49,11 @@ async def converse(
     """
     desk = _Desk(client, show)
     talking = asyncio.ensure_future(desk.talk(lines))
-    tasks: list[asyncio.Future[Any]] = [talking]
+    # What goes on beside it: somebody listens, or comes back.
+    beside: asyncio.Future[Any] | None = None
     try:
         while True:
-            listening = asyncio.ensure_future(desk.listen())
-            tasks.append(listening)
+            beside = listening = asyncio.ensure_future(desk.listen())
             await asyncio.wait(
                 (listening, talking), return_when=asyncio.FIRST_COMPLETED
             )
@@ -66,8 +66,7 @@ async def converse(
                 show(render_close(*desk.client.closed))
             if back is None or talking.done():
                 return 1
-            returning = asyncio.ensure_future(back(desk.client))
-            tasks.append(returning)
+            beside = returning = asyncio.ensure_future(back(desk.client))
             await asyncio.wait(
                 (returning, talking), return_when=asyncio.FIRST_COMPLETED
             )
@@ -78,6 +77,7 @@ async def converse(
                 return 1
             await desk.go_on(found)
     finally:
+        tasks = [task for task in (talking, beside) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -126,22 +126,28 @@ class _Desk:
         if authed.get("resumed"):
             for row in authed["rooms"]:
                 self._catalogue.note_alias(row["room"], row["alias"])
-            lost = self._whereabouts.resumed(authed["rooms"])
+            lost = self._whereabouts.resumed(authed["rooms"], authed.get("active_room"))
             self._show([Piece("back, with what was missed", "green")])
             for text in lost:
                 self._complain(f"not all that was missed can be had of {text}")
-            return
-        self._show([Piece("back, as a new session", "green")])
-        try:
-            for answer in await self._whereabouts.join_again(client):
-                self._take(answer)
-        except (TimeoutError, WsPrismError) as error:
-            self._complain(str(error))
+        else:
+            self._whereabouts.begin_anew()
+            self._show([Piece("back, as a new session", "green")])
+        async for room, answer in self._whereabouts.join_again(client):
+            if isinstance(answer, Exception):
+                self._complain(f"{room}: {answer}")
+            else:
+                self._take_answer(answer)
 
     def _take(self, envelope: dict[str, Any]) -> None:
         if self._whereabouts.note(envelope):
             self._catalogue.note(envelope)
             self._show(render_envelope(envelope))
+
+    def _take_answer(self, envelope: dict[str, Any]) -> None:
+        # To a number that nobody has seen.
+        del envelope["ref"]
+        self._take(envelope)
 
     def _complain(self, text: str) -> None:
         self._show([Piece(printable(f"? {text}"), "yellow")])
@@ -152,8 +158,7 @@ class _Desk:
             case SendText("room", "join", data, room):
                 # Waited for: what is typed next may need the alias that it brings.
                 answer = await client.request("room", "join", data, room=room)
-                del answer["ref"]
-                self._take(answer)
+                self._take_answer(answer)
             case SendText(svc, type, data, room):
                 await client.send(svc, type, data, room=room)
             case SendRaw(text):

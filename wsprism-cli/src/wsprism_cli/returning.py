@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from random import random
+from ssl import SSLCertVerificationError
 from typing import Any, Final
 
-from wsprism_core import WsPrismError
-from wsprism_core.client import Client, ConnectionClosed, HandshakeRefused
+from wsprism_core.client import (
+    Client,
+    ClientError,
+    ConnectionClosed,
+    HandshakeRefused,
+)
 
 __all__ = ("Whereabouts", "come_back")
 
@@ -30,12 +35,14 @@ class _Room:
         seq: The largest number that one has seen.
         numbers: The last numbers that one has seen.
         again: Those that may come a second time, after coming back.
+        is_due: Whether the session, a new one, has not joined it yet.
     """
 
     epoch: str
     seq: int
     numbers: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     again: set[int] = field(default_factory=set)
+    is_due: bool = False
 
 
 class Whereabouts:
@@ -57,6 +64,7 @@ class Whereabouts:
                 room = self._rooms.pop(name, None)
                 if room is None or not more.get("recovered"):
                     room = _Room(epoch, seq)
+                room.is_due = False
                 self._rooms[name] = room
             case {"svc": "sys", "type": "left", "room": str(name)}:
                 self._rooms.pop(name, None)
@@ -69,11 +77,16 @@ class Whereabouts:
                 room.numbers.append(seq)
         return True
 
-    def resumed(self, rows: list[dict[str, Any]]) -> list[str]:
-        """Go on in the rooms of a session that is back; return where not, and why."""
+    def resumed(self, rows: list[dict[str, Any]], active: str | None) -> list[str]:
+        """Go on in the rooms of a session that is back; return where not, and why.
+
+        Args:
+            rows: What the gateway told of each room.
+            active: The room that is the active one.
+        """
         lost = []
         before, self._rooms = self._rooms, {}
-        for row in rows:
+        for row in sorted(rows, key=lambda row: row["room"] == active):
             name = row["room"]
             room = before.get(name)
             if room is None or not row["recovered"]:
@@ -82,19 +95,44 @@ class Whereabouts:
                 lost.append(f"{name}: {row['reason']}")
             # It begins behind what has certainly arrived, and more may have.
             room.again = set(room.numbers)
+            room.is_due = False
             self._rooms[name] = room
+        for name, room in before.items():
+            if room.is_due:
+                self._rooms.setdefault(name, room)
         return lost
 
-    async def join_again(self, client: Client) -> list[dict[str, Any]]:
-        """Join the rooms anew, from where one was; return what answers each."""
-        answers = []
+    def begin_anew(self) -> None:
+        """Note that this is another session, which is in no room yet."""
+        # Those that the last one did not get to join were behind those that it did.
+        in_order = sorted(self._rooms.items(), key=lambda item: item[1].is_due)
+        self._rooms = dict(in_order)
+        for room in self._rooms.values():
+            room.is_due = True
+
+    async def join_again(
+        self, client: Client
+    ) -> AsyncIterator[tuple[str, dict[str, Any] | ClientError | TimeoutError]]:
+        """Join what is to be joined, from where one was; yield what comes of each.
+
+        A room that one may not join is given up, and the others are joined all the
+        same. Where the connection is lost meanwhile, those that are left wait for the
+        next one.
+        """
+        answer: dict[str, Any] | ClientError | TimeoutError
         for name, room in list(self._rooms.items()):
+            if not room.is_due:
+                continue
             try:
-                answers.append(await client.join(name, epoch=room.epoch, seq=room.seq))
-            except WsPrismError:
-                del self._rooms[name]
-                raise
-        return answers
+                answer = await client.join(name, epoch=room.epoch, seq=room.seq)
+            except ConnectionClosed:
+                return
+            except TimeoutError as late:
+                answer = late
+            except ClientError as refused:
+                self._rooms.pop(name, None)
+                answer = refused
+            yield name, answer
 
 
 async def come_back(
@@ -108,6 +146,9 @@ async def come_back(
         client: A connection that is over.
         connect: Connects, with what a session may be resumed by.
         pause: Waits for so many seconds.
+
+    Raises:
+        SSLCertVerificationError: Whoever answers now is not to be trusted.
     """
     assert client.closed is not None
     if not ConnectionClosed(*client.closed).reconnect:
@@ -124,6 +165,9 @@ async def come_back(
         except ConnectionClosed as closed:
             if not closed.reconnect:
                 return None
+        except SSLCertVerificationError:
+            # No later attempt would find another one by itself.
+            raise
         except OSError:
             # Nobody is there, or not in time.
             continue

@@ -24,6 +24,10 @@ __all__ = ("LOOK_SECONDS", "Certificate", "CertificateError", "CertificateWatch"
 LOOK_SECONDS: Final = 5.0
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
+#: What comes of reading it again.
+_LOADED: Final = "loaded"
+_FAILED: Final = "failed"
+
 #: What tells whether a file is another: when it was written, its size, and which it is.
 _Signature: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
@@ -86,6 +90,7 @@ class CertificateWatch:
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        metrics.tls_reloads.foresee((_LOADED, _FAILED))
         self._apply = apply
         self._log = EventLog("tls")
         self._timer: Timer | None = None
@@ -118,12 +123,12 @@ class CertificateWatch:
         try:
             certificate = Certificate(wanted)
         except CertificateError as error:
-            self._metrics.tls_reloads["failed"] += 1
+            self._metrics.tls_reloads[_FAILED] += 1
             self._log.error("certificate_kept", reason=str(error))
             return False
         self._settings = wanted
         self._tried = self._seen = signature
-        self._metrics.tls_reloads["loaded"] += 1
+        self._metrics.tls_reloads[_LOADED] += 1
         self._hold(certificate)
         self._log.info("certificate_loaded", expires_at=certificate.expires_at)
         return True

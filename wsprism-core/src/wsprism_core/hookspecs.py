@@ -169,7 +169,10 @@ class HookSpecs:
 
     @hookspec
     def on_open(self, session: Session) -> Actions:
-        """A session is open: authenticated, and `sys.authed` is on its way."""
+        """A session is open: authenticated, and `sys.authed` is on its way.
+
+        Where a plugin before has ended it at once, `on_close` follows.
+        """
 
     @hookspec
     def on_join(self, session: Session, room: str) -> Actions:

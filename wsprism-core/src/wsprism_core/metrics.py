@@ -8,8 +8,8 @@ what a client sent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from wsprism_core.logs import summed_up
 from wsprism_core.protocol.layout import CloseCode
@@ -18,20 +18,44 @@ from wsprism_core.transports.port import NO_CLOSE_FRAME
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-__all__ = ("Metrics", "Readings", "ShadowedTally", "Tally", "close_label", "render")
+__all__ = (
+    "Counts",
+    "Metrics",
+    "Readings",
+    "ShadowedTally",
+    "Tally",
+    "close_label",
+    "render",
+)
+
+K = TypeVar("K", bound=Hashable)
 
 #: What a close without a code counts as (RFC 6455, 7.1.5).
 _NO_CODE_GIVEN: Final = 1005
 #: The close codes that are counted one by one; a peer may send any other number.
 _COUNTED_CODES: Final = frozenset({*CloseCode, _NO_CODE_GIVEN, NO_CLOSE_FRAME})
+#: What all of those count as together.
+_ANY_OTHER_CODE: Final = "other"
 
 
-#: Series that are there before there is anything to count; see `Metrics.foreseen`.
-_FORESEEN: Final[Mapping[str, tuple[Any, ...]]] = {
-    "closes": (*sorted(_COUNTED_CODES), "other"),
-    "reloads": ("applied", "unchanged", "needs_restart", "refused"),
-    "tls_reloads": ("loaded", "failed"),
-}
+class Counts(Counter[K]):
+    """A counter with one series for each key.
+
+    Whoever looks at rates does not see what a series begins with, and so would miss the
+    first of something rare. So whoever counts says beforehand by which keys.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._foreseen: dict[K, int] = {}
+
+    def foresee(self, keys: Iterable[K]) -> None:
+        """Let each key have its series from the start, at 0."""
+        self._foreseen.update(dict.fromkeys(keys, 0))
+
+    def series(self) -> dict[K, int]:
+        """Return every series: what was counted, and what is foreseen."""
+        return {**self._foreseen, **self}
 
 
 class Tally:
@@ -100,35 +124,32 @@ class Metrics:
         tls_expires_at: When the certificate expires, in seconds since 1970; None
             without TLS.
         tls_reloads: Certificates read again while the gateway ran, by outcome.
-        foreseen: By the name of a counter, the keys that it is exposed with from the
-            start, at 0: whoever looks at rates does not see what a series begins with,
-            and so would miss the first of something rare.
     """
 
     def __init__(self) -> None:
-        self.foreseen: dict[str, tuple[Any, ...]] = dict(_FORESEEN)
         self._messages: dict[tuple[str, str, str], Tally] = {}
-        self.outdated: Counter[tuple[str, str, str]] = Counter()
-        self.errors: Counter[tuple[str, str]] = Counter()
+        self.outdated: Counts[tuple[str, str, str]] = Counts()
+        self.errors: Counts[tuple[str, str]] = Counts()
         self.errors_silenced = 0
-        self.handshakes: Counter[tuple[str, str]] = Counter()
-        self.closes: Counter[int | str] = Counter()
-        self.plugin_failures: Counter[tuple[str, str]] = Counter()
-        self.plugin_counts: Counter[str] = Counter()
-        self.slow_handlers: Counter[tuple[str, str, str]] = Counter()
-        self.admin_requests: Counter[int] = Counter()
-        self.history: Counter[str] = Counter()
-        self.reloads: Counter[str] = Counter()
-        self.tickets: Counter[tuple[str, str]] = Counter()
-        self.jwks_fetches: Counter[tuple[str, str]] = Counter()
-        self.admin_actions: Counter[tuple[str, str]] = Counter()
-        self.state_refused: Counter[str] = Counter()
+        self.handshakes: Counts[tuple[str, str]] = Counts()
+        self.closes: Counts[int | str] = Counts()
+        self.closes.foresee((*sorted(_COUNTED_CODES), _ANY_OTHER_CODE))
+        self.plugin_failures: Counts[tuple[str, str]] = Counts()
+        self.plugin_counts: Counts[str] = Counts()
+        self.slow_handlers: Counts[tuple[str, str, str]] = Counts()
+        self.admin_requests: Counts[int] = Counts()
+        self.history: Counts[str] = Counts()
+        self.reloads: Counts[str] = Counts()
+        self.tickets: Counts[tuple[str, str]] = Counts()
+        self.jwks_fetches: Counts[tuple[str, str]] = Counts()
+        self.admin_actions: Counts[tuple[str, str]] = Counts()
+        self.state_refused: Counts[str] = Counts()
         self.recorded_bytes = 0
-        self.recordings_stopped: Counter[str] = Counter()
-        self.filters: Counter[tuple[str, str]] = Counter()
-        self.shadow_refusals: Counter[tuple[str, str]] = Counter()
+        self.recordings_stopped: Counts[str] = Counts()
+        self.filters: Counts[tuple[str, str]] = Counts()
+        self.shadow_refusals: Counts[tuple[str, str]] = Counts()
         self.tls_expires_at: float | None = None
-        self.tls_reloads: Counter[str] = Counter()
+        self.tls_reloads: Counts[str] = Counts()
 
     def messages_of(self, tenant: str, svc: str, form: str) -> Tally:
         """Return where messages of one service are counted.
@@ -149,7 +170,7 @@ class Metrics:
 
 def close_label(code: int) -> int | str:
     """Return what a close code is counted as."""
-    return code if code in _COUNTED_CODES else "other"
+    return code if code in _COUNTED_CODES else _ANY_OTHER_CODE
 
 
 class Readings:
@@ -230,8 +251,8 @@ def _families(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         name: str, help: str, labels: list[str], values: dict[Any, int]
     ) -> CounterMetricFamily:
         family = CounterMetricFamily(f"wsprism_{name}", help, labels=labels)
-        foreseen = dict.fromkeys(metrics.foreseen.get(name, ()), 0)
-        for key, value in {**foreseen, **values}.items():
+        series = values.series() if isinstance(values, Counts) else values
+        for key, value in series.items():
             parts = key if isinstance(key, tuple) else (key,)
             family.add_metric([str(part) for part in parts], value)
         return family

@@ -71,6 +71,7 @@ class Reloading:
     def __init__(self, options: RunOptions, gateway: Gateway) -> None:
         self._options = options
         self._gateway = gateway
+        gateway.metrics.reloads.foresee(Outcome)
         self._one_at_a_time = asyncio.Lock()
         self._asked: set[asyncio.Task[None]] = set()
 
@@ -90,7 +91,7 @@ class Reloading:
                 text = f"failed: {type(error).__name__}"
                 done = Reloaded(Outcome.REFUSED, problems=(text,))
                 _log.error("reload_failed", exc=error)
-        self._gateway.metrics.reloads[done.outcome.value] += 1
+        self._gateway.metrics.reloads[done.outcome] += 1
         self._note(done)
         return done
 

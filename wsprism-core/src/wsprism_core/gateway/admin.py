@@ -1,7 +1,7 @@
 """The admin listener: who is an operator, and how he is answered.
 
 It listens on an address of its own, so that no client of the gateway reaches it by
-chance. What it answers stands in the table of `admin_routes`, as JSON.
+chance. What it answers stands in the table of `admin_routes`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
 
-from wsprism_core.gateway.admin_routes import ActionRoute, AdminRoute, ReadRoute
+from wsprism_core.gateway.admin_routes import ActionRoute, AdminRoute, TextRoute
 from wsprism_core.logs import EventLog
 from wsprism_core.metrics import Metrics
 from wsprism_core.policy.origins import OriginPolicy, is_loopback
@@ -39,14 +40,15 @@ __all__ = ("AdminGuard", "AdminHost", "AdminListener")
 _NOT_FOUND: Final = "there is nothing by this path"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
-#: As on the gateway's port; no JSON, and so in no document of such.
-_METRICS: Final = ReadRoute(
-    name="metrics",
-    path="/metrics",
-    summary="Prometheus text",
-    answers=str,
-    read=lambda request, _: None,
-)
+
+class _Outcome(StrEnum):
+    """What came of what an operator wanted done."""
+
+    DONE = "done"
+    #: What was asked for is wrong.
+    REFUSED = "refused"
+    #: There was no room for it, or a defect.
+    FAILED = "failed"
 
 
 class AdminGuard:
@@ -107,7 +109,6 @@ class AdminHost:
         routes: What it answers.
         guard: Who may.
         metrics: Where requests and actions are counted.
-        expose: Returns the Prometheus text and its content type.
         timeouts: Deadlines that the transport keeps.
         wheel: Where they are put off.
     """
@@ -117,22 +118,20 @@ class AdminHost:
         routes: Iterable[AdminRoute],
         guard: AdminGuard,
         metrics: Metrics,
-        expose: Callable[[], tuple[bytes, str]],
         timeouts: TransportTimeouts,
         wheel: Wheel,
     ) -> None:
         self._wheel = wheel
         self._guard = guard
         self._metrics = metrics
-        self._expose = expose
         self.timeouts = timeouts
         self._log = EventLog("admin")
-        self._routes = {_pattern(route.path): route for route in (*routes, _METRICS)}
-        metrics.foreseen["admin_actions"] = tuple(
+        self._routes = {_pattern(route.path): route for route in routes}
+        metrics.admin_actions.foresee(
             (route.name, outcome)
             for route in self._routes.values()
             if isinstance(route, ActionRoute)
-            for outcome in ("done", "refused", "failed")
+            for outcome in _Outcome
         )
 
     def http(self, request: HttpRequest) -> HttpResponse:
@@ -143,8 +142,8 @@ class AdminHost:
         route, name = found
         if isinstance(route, ActionRoute) or request.method not in ("GET", "HEAD"):
             return self._wrong_method(route)
-        if route is _METRICS:
-            return self._exposed()
+        if isinstance(route, TextRoute):
+            return self._text(*route.read())
         try:
             content = route.read(request, name)
         except ValueError as error:
@@ -167,7 +166,7 @@ class AdminHost:
             answer(found)
             return
         route, _ = found
-        if isinstance(route, ReadRoute):
+        if not isinstance(route, ActionRoute):
             answer(self._wrong_method(route))
             return
         kind = request.headers.get("content-type", "").partition(";")[0]
@@ -240,13 +239,13 @@ class AdminHost:
         """Tell what is wrong with the request, or that there is no room for it now."""
         if error.code is not ErrorCode.RESOURCE_EXHAUSTED:
             return self._turn_down(route, request, 400, error.msg)
-        return self._turn_down(route, request, 503, error.msg, outcome="failed")
+        return self._turn_down(route, request, 503, error.msg, _Outcome.FAILED)
 
     def _acted(
         self, route: ActionRoute, request: HttpRequest, wanted: Any, content: Any
     ) -> HttpResponse:
         """Count and log what was done; return the answer."""
-        self._metrics.admin_actions[route.name, "done"] += 1
+        self._metrics.admin_actions[route.name, _Outcome.DONE] += 1
         told = {}
         for field in route.logged:
             value = getattr(wanted, field, None)
@@ -262,7 +261,7 @@ class AdminHost:
         request: HttpRequest,
         status: int,
         reason: str,
-        outcome: str = "refused",
+        outcome: _Outcome = _Outcome.REFUSED,
     ) -> HttpResponse:
         """Count and log what was not done; what was posted is told to nobody else."""
         self._metrics.admin_actions[route.name, outcome] += 1
@@ -275,7 +274,7 @@ class AdminHost:
         self, route: ActionRoute, request: HttpRequest, error: Exception
     ) -> HttpResponse:
         """Count and log a defect; its text may hold what was posted."""
-        self._metrics.admin_actions[route.name, "failed"] += 1
+        self._metrics.admin_actions[route.name, _Outcome.FAILED] += 1
         kind = type(error).__name__
         self._log.error(
             "action_failed", action=route.name, address=request.address, error=kind
@@ -295,9 +294,8 @@ class AdminHost:
         self._metrics.admin_requests[status] += 1
         self._log.warning("refused", address=address, status=status, reason=reason)
 
-    def _exposed(self) -> HttpResponse:
+    def _text(self, text: bytes, content_type: str) -> HttpResponse:
         self._metrics.admin_requests[200] += 1
-        text, content_type = self._expose()
         return HttpResponse(200, text, content_type, _HEADERS)
 
     def _error(self, status: int, reason: str) -> HttpResponse:

@@ -45,6 +45,7 @@ __all__ = (
     "ReadRoute",
     "ReloadAnswer",
     "ReloadRequest",
+    "TextRoute",
     "admin_routes",
 )
 
@@ -74,6 +75,23 @@ class ReadRoute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextRoute:
+    """Text that GET reads: no JSON, and so in no document of such.
+
+    Args:
+        name: What it is, in a word.
+        path: Matched whole.
+        summary: One line for the reference.
+        read: Returns the text and its content type.
+    """
+
+    name: str
+    path: str
+    summary: str
+    read: Callable[[], tuple[bytes, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRoute:
     """Something that POST does.
 
@@ -99,7 +117,7 @@ class ActionRoute:
     logged: tuple[str, ...]
 
 
-AdminRoute: TypeAlias = ReadRoute | ActionRoute
+AdminRoute: TypeAlias = ReadRoute | TextRoute | ActionRoute
 
 
 class ReloadRequest(OperatorRequest):
@@ -128,6 +146,7 @@ def admin_routes(
     operator: Operator,
     office: TicketOffice,
     reload: Callable[[Callable[[Any], None]], None],
+    metrics: Callable[[], tuple[bytes, str]],
 ) -> tuple[AdminRoute, ...]:
     """Return every route.
 
@@ -136,6 +155,7 @@ def admin_routes(
         operator: What acts.
         office: What issues and revokes tickets.
         reload: Reads the configuration again; its argument is told what came of it.
+        metrics: Returns the Prometheus text and its content type.
     """
     routes: tuple[AdminRoute, ...] = (
         ReadRoute(
@@ -221,6 +241,12 @@ def admin_routes(
             answers=ReloadAnswer,
             act=lambda wanted, done: reload(lambda told: done(ReloadAnswer(**told))),
             logged=(),
+        ),
+        TextRoute(
+            name="metrics",
+            path="/metrics",
+            summary="The metrics, as text for Prometheus",
+            read=metrics,
         ),
     )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from wsprism_core.api import Identity
 from wsprism_core.dispatch import Function
@@ -35,6 +35,21 @@ RETRY_SECONDS = 2
 LOGGED_PER_SECOND = 10
 #: The statuses of those.
 _OVER_A_BOUND = (429, 503)
+
+#: How a connection counts that is let in.
+_ACCEPTED: Final = "accepted"
+#: The transport that has requests, with an origin and mostly a ticket.
+_WEBSOCKET: Final = "websocket"
+#: What most handshakes come to, by status: those of every transport,
+_BEFORE_TICKET: Final = (400, 408, 429, 503)
+#: and those that are turned away for what stands in their request.
+_BY_REQUEST: Final = (401, 403)
+#: Likewise by close code: what comes of a ticket that is the first message.
+_BY_FIRST_MESSAGE: Final = (
+    CloseCode.NOT_AUTHENTICATED,
+    CloseCode.TOO_MANY_SESSIONS,
+    CloseCode.TRY_AGAIN_LATER,
+)
 
 #: What a ticket and the limits come to.
 Verdict: TypeAlias = tuple[Tenant, Identity] | Refusal
@@ -126,7 +141,7 @@ class Admission:
         """Judge the Origin headers of a handshake."""
         if self.origins.allows(origins):
             return None
-        self._metrics.handshakes["websocket", "403"] += 1
+        self._metrics.handshakes[_WEBSOCKET, "403"] += 1
         self._log.info(
             "refused",
             code=403,
@@ -190,6 +205,18 @@ class Admission:
         else:
             self._identify(tenant, ticket, request, known)
 
+    def foresee(self, transports: Iterable[str]) -> None:
+        """Let what most handshakes come to be counted from 0.
+
+        Args:
+            transports: Their names.
+        """
+        for name in transports:
+            by_request = _BY_REQUEST if name == _WEBSOCKET else ()
+            codes = (*_BEFORE_TICKET, *by_request, *_BY_FIRST_MESSAGE)
+            outcomes = (_ACCEPTED, *map(str, codes))
+            self._metrics.handshakes.foresee((name, outcome) for outcome in outcomes)
+
     def note_refusal(self, request: ConnectRequest, code: int, reason: str) -> None:
         """Count and log a connection that becomes no session."""
         self._metrics.handshakes[request.transport, str(code)] += 1
@@ -205,7 +232,7 @@ class Admission:
 
     def note_accept(self, request: ConnectRequest) -> None:
         """Count a connection that was let in."""
-        self._metrics.handshakes[request.transport, "accepted"] += 1
+        self._metrics.handshakes[request.transport, _ACCEPTED] += 1
 
     def _note(
         self, event: str, transport: str, address: str, code: int, reason: str

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
+
+from mypy_extensions import mypyc_attr
 
 from wsprism_core.api import Identity
 from wsprism_core.gateway.admission import Admission
@@ -82,6 +84,7 @@ class ConnectionParts:
         return self.desk.egress
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Connection:
     """The core's end of a link.
 
@@ -133,7 +136,7 @@ class Connection:
     table: InboundTable
     tenant: Tenant
     #: What holds the messages that wait for async handlers.
-    queue_type: type[HandlerQueues] = HandlerQueues
+    queue_type: ClassVar[type[HandlerQueues]] = HandlerQueues
 
     def __init__(
         self, parts: ConnectionParts, link: Link, request: ConnectRequest
@@ -473,8 +476,9 @@ class Connection:
         session = self.session
         if session is None:
             return
+        data = error_data(error)
         metrics = self._parts.metrics
-        metrics.errors[self.tenant.id, str(error.code)] += 1
+        metrics.errors[self.tenant.id, data["code"]] += 1
         if self._errors is None:
             self._errors = EventWindow(ERRORS_PER_SECOND, 1.0)
         if self._errors.exceeded(self._parts.clock.now()):
@@ -484,11 +488,13 @@ class Connection:
         self._parts.log.debug(
             "refused",
             sid=session.id,
-            code=str(error.code),
-            msg=error.msg,
+            code=data["code"],
+            msg=data["msg"],
             trace_id=trace_id,
         )
-        self._parts.egress.refuse(session, error, lane=lane, trace_id=trace_id)
+        self._parts.egress.refuse(
+            session, data, ref=error.ref, lane=lane, trace_id=trace_id
+        )
 
     def give_up(self) -> None:
         """Let go of the session, which goes on elsewhere, and close."""
@@ -519,7 +525,7 @@ class Connection:
             self.refuse(error, lane=lane)
             return
         metrics = self._parts.metrics
-        metrics.errors[self.tenant.id, str(error.code)] += 1
+        metrics.errors[self.tenant.id, error_data(error)["code"]] += 1
         metrics.errors_silenced += 1
 
     def _count_undelivered(self, error: ProtocolError) -> None:

@@ -22,7 +22,6 @@ from wsprism_core.actions import (
     Reply,
 )
 from wsprism_core.gateway.catalog import Catalog, OutboundRoute
-from wsprism_core.gateway.errors import error_data
 from wsprism_core.gateway.pulling import ServiceSource
 from wsprism_core.history.port import StoreFull
 from wsprism_core.protocol.envelope import numbered, outbound
@@ -280,17 +279,24 @@ class Egress:
         )
 
     def refuse(
-        self, session: Session, error: ProtocolError, *, lane: int, trace_id: str
+        self,
+        session: Session,
+        data: dict[str, Any],
+        *,
+        ref: int | None,
+        lane: int,
+        trace_id: str,
     ) -> None:
-        """Tell a sender that its message was refused."""
-        self.system(
-            session,
-            "error",
-            error_data(error),
-            ref=error.ref,
-            trace_id=trace_id,
-            lane=lane,
-        )
+        """Tell a sender that its message was refused.
+
+        Args:
+            session: The sender.
+            data: What `error_data` says of the refusal.
+            ref: The message's `seq`.
+            lane: The lane that the answer rides.
+            trace_id: By which the log knows it.
+        """
+        self.system(session, "error", data, ref=ref, trace_id=trace_id, lane=lane)
 
     def check(self, room: Room, publication: Publication) -> None:
         """See that a publication can be sent to the members that are here.

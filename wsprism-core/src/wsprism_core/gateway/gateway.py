@@ -71,8 +71,6 @@ if TYPE_CHECKING:
 
 __all__ = ("Gateway",)
 
-#: What most handshakes come to.
-_OUTCOMES: Final = ("accepted", "400", "401", "403", "408", "429", "503")
 #: How long clients say again what nobody answered, at least, in milliseconds.
 RETRIED_MS: Final = 30_000
 #: Seconds from one slot of the wheel to the next, at most.
@@ -334,10 +332,10 @@ class Gateway:
                     operator,
                     TicketOffice(self.issue_ticket, self.revoke),
                     lambda done: self.reload_file(done),
+                    self._render_metrics,
                 ),
                 admin.guard,
                 self.metrics,
-                self._render_metrics,
                 timeouts,
                 self._wheel,
             )
@@ -393,7 +391,10 @@ class Gateway:
                 )
             ),
         )
-        self.metrics.foreseen |= _foreseen(plugins, self.transports)
+        self.metrics.plugin_failures.foresee(
+            (info.name, hook) for info in plugins.loaded for hook in info.hooks
+        )
+        self._admission.foresee(transport.name for transport in self.transports)
         self._begin_drain = boundary.drain(self._drain.begin)
         self._cut = boundary.cut(self._desk.cut)
         self._started = boundary.started
@@ -619,22 +620,6 @@ class Gateway:
             },
         )
         return render(self.metrics, readings)
-
-
-def _foreseen(
-    plugins: PluginSet, transports: Sequence[Transport]
-) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Return what is counted by plugins and transports, by the name of the counter."""
-    return {
-        "plugin_failures": tuple(
-            (info.name, hook) for info in plugins.loaded for hook in info.hooks
-        ),
-        "handshakes": tuple(
-            (transport.name, outcome)
-            for transport in transports
-            for outcome in _OUTCOMES
-        ),
-    }
 
 
 def _no_file(done: Callable[[Any], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
@@ -38,6 +39,9 @@ class EventHooks:
     returns is performed in the name of the plugin's service, once every plugin was
     called; a plugin without one may still join, leave and kick.
 
+    All plugins hear of events in the same order. What happens while they are told of
+    one, because a hook performs it itself, they are told of behind it.
+
     Args:
         plugins: Whose hooks.
         services: The service that a plugin acts for, by the plugin's name.
@@ -55,6 +59,9 @@ class EventHooks:
         self._services = services
         self._egress = egress
         self._failures = failures
+        #: Events that the plugins are still to be told of: hooks and their arguments.
+        self._untold: deque[tuple[Function, Session, tuple[Any, ...]]] = deque()
+        self._telling = False
         self._check_join = self._compile_check(plugins, "check_join", _judge_join)
         self._check_message = self._compile_check(
             plugins, "check_message", _judge_message
@@ -92,27 +99,27 @@ class EventHooks:
 
     def on_open(self, session: Session) -> None:
         """A session is open."""
-        self._perform(self._open(session), session.tenant)
+        self._tell(self._open, session)
 
     def on_join(self, session: Session, room: str) -> None:
         """A session has joined a room."""
-        self._perform(self._join(session, room), session.tenant)
+        self._tell(self._join, session, room)
 
     def on_leave(self, session: Session, room: str) -> None:
         """A session has left a room."""
-        self._perform(self._leave(session, room), session.tenant)
+        self._tell(self._leave, session, room)
 
     def on_detach(self, session: Session) -> None:
         """A session has lost its connection, and may come back."""
-        self._perform(self._detach(session), session.tenant)
+        self._tell(self._detach, session)
 
     def on_resume(self, session: Session) -> None:
         """A session is back on a new connection."""
-        self._perform(self._resume(session), session.tenant)
+        self._tell(self._resume, session)
 
     def on_close(self, session: Session, code: int, reason: str) -> None:
         """A session is over."""
-        self._perform(self._close(session, code, reason), session.tenant)
+        self._tell(self._close, session, code, reason)
 
     def _compile_check(
         self, plugins: PluginSet, name: str, judge: Callable[[Function], Function]
@@ -156,6 +163,18 @@ class EventHooks:
             return attributed
 
         return guard("a wrapper", name, compile_hook(plugins.hook(name), attribute))
+
+    def _tell(self, hook: Function, session: Session, *about: Any) -> None:
+        """Tell every plugin of an event, behind those that are not told yet."""
+        self._untold.append((hook, session, about))
+        while self._untold and not self._telling:
+            hook, session, about = self._untold.popleft()
+            self._telling = True
+            try:
+                results = hook(session, *about)
+            finally:
+                self._telling = False
+            self._perform(results, session.tenant)
 
     def _perform(self, results: list[tuple[str, Actions]] | None, tenant: str) -> None:
         if results:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from pydantic import TypeAdapter
 
-from wsprism_core.gateway.admin_routes import ActionRoute, AdminRoute, ReadRoute
+from wsprism_core.gateway.admin_routes import (
+    ActionRoute,
+    AdminRoute,
+    ReadRoute,
+    TextRoute,
+)
 from wsprism_core.gateway.inspector import MAX_PAGE
 
 __all__ = ("REFUSALS", "REFUSED_BODIES", "openapi")
+
+#: What the document tells of.
+_JsonRoute: TypeAlias = ReadRoute | ActionRoute
 
 #: What every route may answer beside what it is for, by status.
 REFUSALS: Final = {
@@ -59,10 +67,10 @@ def openapi(routes: Iterable[AdminRoute]) -> dict[str, Any]:
     """Return an OpenAPI 3.1 document.
 
     Args:
-        routes: What the listener answers.
+        routes: What the listener answers; text is left out.
     """
-    routes = tuple(routes)
-    schemas, definitions = _schemas(routes)
+    described = tuple(one for one in routes if not isinstance(one, TextRoute))
+    schemas, definitions = _schemas(described)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -71,7 +79,7 @@ def openapi(routes: Iterable[AdminRoute]) -> dict[str, Any]:
             "description": "What operators read of a gateway, and what they may do.",
         },
         "security": [{"key": []}],
-        "paths": {route.path: _path_item(route, schemas) for route in routes},
+        "paths": {route.path: _path_item(route, schemas) for route in described},
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "schemas": {**definitions, "Error": _ERROR},
@@ -80,7 +88,7 @@ def openapi(routes: Iterable[AdminRoute]) -> dict[str, Any]:
 
 
 def _schemas(
-    routes: tuple[AdminRoute, ...],
+    routes: tuple[_JsonRoute, ...],
 ) -> tuple[dict[tuple[str, str], Any], dict[str, Any]]:
     """Return the schemas of bodies and answers by path, and what they refer to."""
     adapters: list[tuple[str, Any, TypeAdapter[Any]]] = []
@@ -96,7 +104,7 @@ def _schemas(
 
 
 def _path_item(
-    route: AdminRoute, schemas: dict[tuple[str, str], Any]
+    route: _JsonRoute, schemas: dict[tuple[str, str], Any]
 ) -> dict[str, Any]:
     answer = schemas[route.path, "serialization"]
     operation: dict[str, Any] = {
@@ -125,7 +133,7 @@ def _path_item(
     return {"post": operation}
 
 
-def _responses(route: AdminRoute, answer: Any) -> dict[str, Any]:
+def _responses(route: _JsonRoute, answer: Any) -> dict[str, Any]:
     refusals = dict(REFUSALS)
     if isinstance(route, ActionRoute):
         refusals |= REFUSED_BODIES

@@ -212,7 +212,9 @@ class SessionDesk:
         # Its ticket is another one, and may be for fewer rooms.
         session.allowed_rooms = connection.identity.rooms
         self._rooms.leave_forbidden(session)
-        self._hooks.on_resume(session)
+        if connection.session is session:
+            # Else a hook of what it left has ended it.
+            self._hooks.on_resume(session)
 
     def kick(self, session: Session, code: int, reason: str) -> None:
         """End a session, told why before the close."""

@@ -16,6 +16,7 @@ from wsprism_core.gateway.handlers import HandlerQueues
 from wsprism_core.hookspecs import HookSpecs
 from wsprism_core.metrics import Metrics
 from wsprism_core.plugins import PluginSet
+from wsprism_core.protocol.envelope import Envelope
 from wsprism_core.routing import ServiceRoute
 
 __all__ = ("HUNG", "NOBODY", "Blame", "Watchdog", "owners_of")
@@ -169,7 +170,8 @@ def _outward(frame: FrameType | None) -> Iterator[FrameType]:
 def _service(call: FrameType) -> str:
     """Return the service whose message is handled around a call.
 
-    The gateway's own functions know it, by one name or the other.
+    The gateway's own functions know it, by one name or the other. Those that are
+    compiled have no frame, but then the message is among the arguments of the call.
     """
     for frame in _outward(call):
         if frame.f_globals.get("__package__") == __package__:
@@ -178,7 +180,8 @@ def _service(call: FrameType) -> str:
                 return route.service.name
             if frame.f_code is _ASYNC:
                 return str(frame.f_locals["svc"])
-    return NOBODY
+    message = call.f_locals.get("message")
+    return message.svc if isinstance(message, Envelope) else NOBODY
 
 
 def _place(frame: FrameType) -> str:

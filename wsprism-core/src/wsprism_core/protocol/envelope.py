@@ -230,8 +230,10 @@ def _read_inbound(fields: Any) -> Envelope:
         kind = fields.get("type")
         if type(svc) is not str or type(kind) is not str:
             raise Malformed("svc or type is missing or no string")
-        room = seq = None
-        flags = 0
+        # Any until it is looked at: whoever compiles this checks what it is told.
+        room: Any = None
+        seq: Any = None
+        flags: Any = 0
         if "room" in fields:
             room = fields["room"]
             if type(room) is not str:

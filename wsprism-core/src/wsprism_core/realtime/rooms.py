@@ -110,6 +110,9 @@ class Room:
         "version",
     )
 
+    #: What may be deleted of a class that mypyc compiles.
+    __deletable__ = ("channel",)
+
     channel: Channel
 
     def __init__(
