@@ -555,6 +555,24 @@ async def test_slow_mode_says_how_long_to_wait(gateway: type[GatewayHarness]) ->
         await say(bob, "two")
 
 
+async def test_a_retry_of_what_was_said_is_acknowledged_whatever_holds_now(
+    gateway: type[GatewayHarness],
+) -> None:
+    async with lobby(gateway, "ann", "bob") as (_, ann, bob):
+        await ann.request("chat", "slow", {"ms": 60_000}, room="lobby")
+        said = {"msg": "one", "id": "1"}
+        first = await bob.request("chat", "send", said, room="lobby")
+        again = await bob.request("chat", "send", said, room="lobby")
+        assert (again["type"], again["data"]) == ("ack", first["data"])
+        await ann.request("chat", "mute", {"user": "user:bob"}, room="lobby")
+        again = await bob.request("chat", "send", said, room="lobby")
+        assert (again["type"], again["data"]) == ("ack", first["data"])
+        ref = await bob.send("chat", "send", {"msg": "two", "id": "2"}, room="lobby")
+        await bob.expect_error("NOT_ALLOWED", ref=ref)
+        page = await ann.request("chat", "history", {}, room="lobby")
+        assert [one["msg"] for one in page["data"]["messages"]] == ["one"]
+
+
 # --------------------------------------------------------- direct rooms and mentions
 
 

@@ -403,6 +403,17 @@ def test_the_key_of_what_gives_way_to_a_newer_one(schema: Any, key: str) -> None
                 "number; make it member or none"
             ),
         ),
+        (
+            Inbound(name="at", dedup="x", schema=Place),
+            (
+                "has dedup, and its sender may be in no room that remembers ids; set "
+                "room=RoomRule.MEMBER or leave it out"
+            ),
+        ),
+        (
+            Inbound(name="at", dedup="z", schema=Place, room=RoomRule.MEMBER),
+            "has the dedup field 'z', which its schema has not; take one of x, y",
+        ),
     ],
 )
 def test_refused_declarations_of_what_is_newest(kind: Inbound, text: str) -> None:

@@ -140,6 +140,44 @@ class BackplaneContract:
         assert [r.seq for r in receipts] == [1, 1, 2]
         assert len(ear.heard) == 2
 
+    def test_what_was_published_is_known_by_its_id(self, backplane: Backplane) -> None:
+        (one, ear), (two, _) = self.open(backplane), self.open(backplane)
+        receipts: list[Receipt] = []
+        assert not one.repeats(("ann", "1"), receipts.append)
+        one.publish(text(dedup=("ann", "1"), ack={"id": "a"}))
+        # It may be on its way still; whoever asks is told once it is there.
+        assert one.repeats(("ann", "1"), receipts.append)
+        self.settle()
+        assert two.repeats(("ann", "1"), receipts.append)
+        assert two.repeats(("ann", "1"))
+        assert not two.repeats(("bob", "1"), receipts.append)
+        assert [(one.seq, one.ack) for one in receipts] == [(1, {"id": "a"})] * 2
+        assert len(ear.heard) == 1
+
+    def test_what_others_say_makes_no_retry_a_new_message(
+        self, backplane: Backplane
+    ) -> None:
+        channel, ear = self.open(backplane)
+        channel.publish(text(dedup=("ann", "1")))
+        for n in range(1_100):
+            channel.publish(text(dedup=("bob", str(n))))
+        self.settle()
+        channel.publish(text(dedup=("ann", "1")))
+        self.settle()
+        assert len(ear.heard) == 1_101
+
+    def test_the_size_of_what_came_later(self, backplane: Backplane) -> None:
+        channel, _ = self.open(backplane)
+        assert channel.size_since(0) == 0
+        for n in (10, 100, 1_000):
+            channel.publish(text("x" * n))
+        self.settle()
+        sizes = [channel.size_since(after) for after in range(4)]
+        assert sizes[3] == 0
+        # In JSON a text is two longer, and an envelope is some more.
+        assert sizes[0] - sizes[1] < sizes[1] - sizes[2] == sizes[2] - 900
+        assert sizes[2] > 1_002
+
     def test_what_cannot_be_encoded_changes_nothing(self, backplane: Backplane) -> None:
         channel, ear = self.open(backplane)
         ear.failure = ValueError("no")

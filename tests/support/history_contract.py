@@ -14,6 +14,7 @@ from wsprism_core.history.port import (
     Retention,
     RoomHistory,
 )
+from wsprism_core.history.retention import ENVELOPE_BYTES
 
 
 def message(
@@ -129,6 +130,22 @@ class HistoryContract:
             await self.fill(room, count)
         assert [room.seq for room in rooms] == [1, 2, 3]
         assert [len(room.read(limit=9)) for room in rooms] == [1, 2, 3]
+
+    @pytest.mark.parametrize("retention", [Retention(messages=3)])
+    async def test_what_is_kept_has_a_size(self, store: HistoryStore) -> None:
+        room, told = store.open("acme", "lobby"), Told()
+        assert room.size_since(0) == 0
+        for data in ("", "x", "xx", "語"):
+            room.append(message(data), told)
+        await told.all(4)
+        sizes = [ENVELOPE_BYTES + size for size in (3, 4, 5)]
+        assert [room.size_since(after) for after in range(5)] == [
+            sum(sizes),
+            sum(sizes),
+            sum(sizes[1:]),
+            sizes[2],
+            0,
+        ]
 
     async def test_what_json_cannot_say_changes_nothing(
         self, store: HistoryStore

@@ -9,7 +9,7 @@ from itertools import count
 from wsprism_core.history.memory import MemoryHistory, MemoryStore
 from wsprism_core.history.port import NewMessage, Retention, StoreFull
 
-__all__ = ("LateStore",)
+__all__ = ("LateHistory", "LateStore")
 
 
 class LateStore(MemoryStore):

@@ -149,11 +149,13 @@ def _alike(opcode: Opcode) -> tuple[object, ...]:
 
 
 def _meaning(kind: Inbound | Opcode) -> str:
-    """Return what one is for, and where of several only the newest counts."""
+    """Return what one is for, and where of several only one counts."""
     told = [kind.summary]
     if isinstance(kind, Inbound) and kind.latest:
         key = "" if kind.key is None else f" of its {code(kind.key)}"
         told.append(f"while it waits, the newest{key} counts")
+    if isinstance(kind, Inbound) and kind.dedup is not None:
+        told.append(f"a retry is known by its {code(kind.dedup)}")
     if kind.drop_stale:
         told.append("stale and duplicate ones are dropped")
     return "; ".join(told)

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 
 import pytest
 
 from support.backplane_contract import BackplaneContract, text
-from support.late_store import LateStore
+from support.late_store import LateHistory, LateStore
 from support.pure import ManualClock
-from wsprism_core.backplane.memory import MemoryBackplane
+from wsprism_core.backplane.memory import RESTING, MemoryBackplane
 from wsprism_core.history.memory import MemoryStore
-from wsprism_core.history.port import Retention, StoreFull
+from wsprism_core.history.port import Remembered, Retention, StoreFull
 from wsprism_core.realtime.channel import Receipt
 
 
@@ -74,7 +75,7 @@ class TestWithADurableStore(BackplaneContract):
     @pytest.fixture
     def backplane(self, store: LateStore) -> MemoryBackplane:
         self._store = store
-        return MemoryBackplane(ManualClock(), store)
+        return MemoryBackplane(ManualClock(), store, idle_rooms=0)
 
     def settle(self) -> None:
         self._store.commit()
@@ -189,3 +190,36 @@ class TestWithADurableStore(BackplaneContract):
         store.commit()
         assert store.open("acme", "lobby").is_closed
         assert self.open(backplane)[0].seq == 1
+
+
+def test_a_room_of_a_durable_store_is_not_read_again_at_once() -> None:
+    store = LateStore()
+    backplane = MemoryBackplane(ManualClock(), store)
+    ears = TestWithADurableStore()
+    for n in range(RESTING + 1):
+        channel, _ = ears.open(backplane, room=f"r{n}")
+        channel.publish(text(dedup=("ann", "1")))
+        store.commit()
+        channel.close()
+    closed = [store.open("acme", f"r{n}").is_closed for n in range(RESTING + 1)]
+    assert closed == [True] + [False] * RESTING
+    again, ear = ears.open(backplane, room="r1")
+    again.publish(text(dedup=("ann", "1")))
+    assert (again.seq, ear.heard, len(store.pending)) == (1, [], 0)
+
+
+def test_coming_and_going_reads_no_receipts() -> None:
+    class Unread(LateHistory):
+        __slots__ = ()
+
+        def receipts(self) -> Sequence[Remembered]:
+            raise AssertionError
+
+    store = LateStore()
+    store._rooms["acme", "lobby"] = Unread(store, "e")
+    ears = TestWithADurableStore()
+    channel, _ = ears.open(MemoryBackplane(ManualClock(), store))
+    channel.exit(channel.enter("ann"))
+    with pytest.raises(AssertionError):
+        channel.publish(text(dedup=("ann", "1")))
+    channel.close()

@@ -26,9 +26,11 @@ TOLD = {"msg": "hi"}
 
 
 def test_history_is_in_memory_unless_there_is_a_file(tmp_path: Path) -> None:
-    assert isinstance(history_store(HistoryConfig(), str, dedup=1), MemoryStore)
+    assert isinstance(
+        history_store(HistoryConfig(), str, dedup=1, quiet_ms=1), MemoryStore
+    )
     config = HistoryConfig(file=str(tmp_path / "h.db"))
-    assert isinstance(history_store(config, str, dedup=1), SqliteStore)
+    assert isinstance(history_store(config, str, dedup=1, quiet_ms=1), SqliteStore)
 
 
 def test_the_first_class_that_fits_says_how_much_is_kept() -> None:
@@ -39,7 +41,7 @@ def test_the_first_class_that_fits_says_how_much_is_kept() -> None:
             KeptRooms(rooms="team-*", messages=2),
         ),
     )
-    store = history_store(config, lambda: "e", dedup=1)
+    store = history_store(config, lambda: "e", dedup=1, quiet_ms=1)
 
     def kept(name: str) -> int:
         room = store.open("acme", name)

@@ -18,8 +18,8 @@ from wsprism_core.testing import GatewayHarness, config_with
 ORDER = [
     *("its size", "decoding", "the rate limit", "the tenant's allowlist"),
     *("the service and the type", "the type's own largest size"),
-    *("membership of the room", "the schema", "plugins that check", "its number"),
-    "the service itself",
+    *("membership of the room", "the schema", "its sender's own id"),
+    *("plugins that check", "its number", "the service itself"),
 ]
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -30,6 +30,13 @@ class Held:
             for n in range(first, min(first + limit, self.seq + 1))
         ]
 
+    def size_since(self, after: int) -> int:
+        return (self.seq - after) * (128 + self.size)
+
+
+def always(messages: int) -> bool:
+    return True
+
 
 PLENTY = RecoveryBounds(1_000, 10_000_000)
 
@@ -54,7 +61,48 @@ PLENTY = RecoveryBounds(1_000, 10_000_000)
 def test_all_of_it_or_a_reason(
     missed: Missed, held: Any, bounds: RecoveryBounds, refused: Refused | None
 ) -> None:
-    assert judge(held, missed, bounds) is refused
+    assert judge(held, missed, bounds, always) is refused
+
+
+def test_who_has_spent_what_he_may_fetch_makes_nobody_read() -> None:
+    class Unread(Held):
+        def history(self, **which: Any) -> list[dict[str, Any]]:
+            raise AssertionError
+
+        def size_since(self, after: int) -> int:
+            raise AssertionError
+
+    held: Any = Unread(1, 10)
+    spent: list[int] = []
+
+    def spend(messages: int) -> bool:
+        spent.append(messages)
+        return False
+
+    assert judge(held, Missed("e", 3), PLENTY, spend) is Refused.TOO_MANY
+    assert spent == [7]
+
+
+def test_one_message_is_read_to_judge_a_thousand() -> None:
+    class Counted(Held):
+        read = 0
+
+        def history(self, *, limit: int, **which: Any) -> list[dict[str, Any]]:
+            self.read += limit
+            return super().history(limit=limit, **which)
+
+    held: Any = Counted(1, 1_000)
+    assert judge(held, Missed("e", 0), PLENTY, always) is None
+    assert held.read == 1
+
+
+def test_what_a_store_has_forgotten_by_the_clock_is_too_old() -> None:
+    held: Any = Held(3, 10)
+    held.oldest = 1
+    held.history = Held(3, 10).history
+    assert judge(held, Missed("e", 0), PLENTY, always) is Refused.TOO_OLD
+    held.history = Held(11, 10).history
+    assert judge(held, Missed("e", 0), PLENTY, always) is Refused.TOO_OLD
 
 
 @pytest.mark.interpreted
@@ -296,7 +344,8 @@ async def test_history_that_moves_on_meanwhile_is_told_of(
 )
 def test_never_a_part(missed: int, said: int, held: int, most: int) -> None:
     channel: Any = Held(max(1, said - held + 1), said)
-    refused = judge(channel, Missed("e", missed), RecoveryBounds(most, 10**9))
+    bounds = RecoveryBounds(most, 10**9)
+    refused = judge(channel, Missed("e", missed), bounds, always)
     if refused is None:
         found = channel.history(before=None, after=missed, limit=1_000)
         assert [one["seq"] for one in found] == list(range(missed + 1, said + 1))
@@ -316,6 +365,43 @@ async def test_who_asks_again_and_again_is_answered_so_often(
         assert answers[-1]["data"]["reason"] == "too_many"
         await gw.advance(1)
         assert (await join_again(ann, epoch=epoch, seq=0))["data"]["recovered"]
+
+
+@pytest.mark.parametrize("how", ["leaves", "reconnects", "has another session"])
+async def test_there_is_no_way_around_it(
+    gateway: type[GatewayHarness], how: str
+) -> None:
+    config = config_with(gateway={"max_recover_messages": 5})
+    async with gateway("chat", config=config) as gw, gw.connect("bob") as bob:
+        epoch = (await bob.join("lobby"))["data"]["epoch"]
+        await say(bob, *"abcde")
+        async with gw.connect("ann") as ann:
+            for _ in range(10):
+                assert (await join_again(ann, epoch=epoch, seq=0))["data"]["recovered"]
+            if how == "leaves":
+                await ann.leave("lobby")
+            if how != "reconnects":
+                async with gw.connect("ann") as other:
+                    answer = await join_again(other, epoch=epoch, seq=0)
+                    assert answer["data"]["reason"] == "too_many"
+        async with gw.connect("ann") as ann:
+            answer = await join_again(ann, epoch=epoch, seq=0)
+            assert answer["data"]["reason"] == "too_many"
+        assert (await join_again(bob, epoch=epoch, seq=0))["data"]["recovered"]
+
+
+async def test_what_is_refused_for_its_size_is_spent_too(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(gateway={"max_recover_messages": 5, "max_recover_bytes": 600})
+    async with gateway("chat", config=config) as gw, gw.connect("ann") as ann:
+        epoch = (await ann.join("lobby"))["data"]["epoch"]
+        await say(ann, *"abcde")
+        for _ in range(10):
+            answer = await join_again(ann, epoch=epoch, seq=0)
+            assert answer["data"]["reason"] == "too_many"
+        answer = await join_again(ann, epoch=epoch, seq=4)
+        assert answer["data"]["reason"] == "too_many"
 
 
 async def test_a_second_request_takes_the_place_of_the_first(

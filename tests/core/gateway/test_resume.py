@@ -359,6 +359,60 @@ async def test_so_many_are_kept(gateway: type[GatewayHarness]) -> None:
         assert [one["resumed"] for one in back] == [False, True, True]
 
 
+async def test_so_many_are_kept_of_one_user(gateway: type[GatewayHarness]) -> None:
+    sessions = {"max_sessions_per_user": 2, "on_exceed": "kick_oldest"}
+    config = config_with(policy={"sessions": sessions})
+    async with gateway(config=config) as gw:
+        bob, bobs = await enter(gw, "bob")
+        bob.drop_link()
+        tokens = []
+        for _ in range(3):
+            ann, told = await enter(gw)
+            tokens.append(told["resume"])
+            ann.drop_link()
+        back = [(await enter(gw, resume=one))[1] for one in reversed(tokens)]
+        assert [one["resumed"] for one in back] == [True, True, False]
+        assert back[-1]["reason"] == "expired"
+        assert (await enter(gw, "bob", bobs["resume"]))[1]["resumed"]
+
+
+async def test_who_comes_back_takes_the_place_of_the_oldest(
+    gateway: type[GatewayHarness],
+) -> None:
+    sessions = {"max_sessions_per_user": 2, "on_exceed": "kick_oldest"}
+    config = config_with(policy={"sessions": sessions})
+    async with gateway(config=config) as gw:
+        away, told = await enter(gw)
+        away.drop_link()
+        first, _ = await enter(gw)
+        await enter(gw)
+        _, back = await enter(gw, resume=told["resume"])
+        assert back["resumed"]
+        await first.expect_closed(4502)
+        assert len(gw.gateway.sessions.of_user("default", "user:ann")) == 2
+
+
+async def test_a_tenant_ends_its_own_where_there_are_too_many(
+    gateway: type[GatewayHarness],
+) -> None:
+    config = config_with(gateway={"max_detached": 3}, tenants=("a", "b"))
+
+    async def enter(
+        tenant: str, user: str, resume: str | None = None
+    ) -> tuple[ScriptedClient, dict[str, Any]]:
+        client = await gw.dial(ticket=f"dev:{user}", tenant=tenant, resume=resume)
+        return client, (await client.expect_push("sys.authed"))["data"]
+
+    async with gateway(config=config) as gw:
+        tokens = []
+        for tenant, user in ("b", "vic"), *(("a", f"u{n}") for n in range(4)):
+            client, told = await enter(tenant, user)
+            tokens.append((tenant, user, told["resume"]))
+            client.drop_link()
+        back = [(await enter(*token))[1]["resumed"] for token in tokens]
+        assert back == [True, False, False, True, True]
+
+
 async def test_without_a_window_it_is_not_offered(
     gateway: type[GatewayHarness],
 ) -> None:

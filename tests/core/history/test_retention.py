@@ -47,6 +47,15 @@ def test_what_is_cleared_counts_no_more() -> None:
     assert [window.add(10, 3), window.add(10, 4), window.add(10, 5)] == [0, 0, 1]
 
 
+def test_the_newest_have_a_size() -> None:
+    window = RetentionWindow(Retention(messages=3), [(1, 1), (20, 1)])
+    window.add(300, 1)
+    assert window.add(4_000, 1) == 1
+    sizes = [window.newest(count) - count * ENVELOPE_BYTES for count in range(4)]
+    assert sizes == [0, 4_000, 4_300, 4_320]
+    assert window.newest(9) == window.newest(3)
+
+
 def test_what_json_cannot_say_is_told() -> None:
     assert as_json({"msg": "hi"}) == b'{"msg":"hi"}'
     with pytest.raises(ValueError, match="not JSON serializable"):
@@ -78,3 +87,4 @@ def test_it_is_what_one_bound_after_the_other_leaves(
             del kept[0]
         assert window.add(size, ts) == before - len(kept)
         assert len(window) == len(kept)
+        assert window.newest(len(kept)) == sum(size for size, _ in kept)

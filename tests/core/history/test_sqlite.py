@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import count
@@ -115,6 +116,65 @@ async def test_opened_again_a_room_is_as_large_as_before(path: Path) -> None:
     await told.all(1)
     assert [one.seq for one in room.read(limit=9)] == [2, 3]
     await again.stop()
+
+
+async def test_a_room_that_is_opened_reads_none_of_its_messages(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    await stored(store, "lobby", "a", "bb", "ccc")
+    asked: list[str] = []
+    store._reader.set_trace_callback(asked.append)
+    room = store.open("acme", "lobby")
+    assert (room.seq, room.oldest) == (3, 1)
+    assert not [sql for sql in asked if "data" in sql or "dedup" in sql]
+    # Of what came later, and of no more, before anybody wants to know of all.
+    assert room.size_since(2) == room.size_since(0) - room.size_since(3) - 2 * 128 - 7
+    told = Told()
+    room.append(message("dddd"), told)
+    await told.all(1)
+    assert room.size_since(0) == 4 * 128 + 3 + 4 + 5 + 6
+    await store.stop()
+
+
+async def test_what_may_be_said_again_outlives_its_message(path: Path) -> None:
+    store = a_store(path, Retention(messages=2), dedup=3, quiet_ms=5_000)
+    await store.start()
+    room, told = store.open("acme", "lobby"), Told()
+    for n in range(10):
+        room.append(message(n, ts=n * 1_000, id=f"id-{n}"), told)
+        await told.all(n + 1)
+    # What is forgotten with the last one is deleted with the next.
+    room.append(message("last", ts=9_000), told)
+    await told.all(11)
+    assert [one.data for one in room.read(limit=9)] == [9, "last"]
+    assert [one.seq for one in room.receipts()] == [5, 6, 7, 8, 9, 10]
+    await store.stop()
+
+    again = a_store(path, Retention(messages=2), dedup=3, quiet_ms=0)
+    await again.start()
+    room = again.open("acme", "lobby")
+    assert [one.dedup[1] for one in room.receipts()] == ["id-7", "id-8", "id-9"]
+    await again.stop()
+
+
+async def test_what_nobody_says_again_any_more_goes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "SWEEP", 0.0)
+    store = a_store(path, Retention(messages=0), quiet_ms=5_000)
+    await store.start()
+    now = int(time.time() * 1_000)
+    for room, ts in (("old", 1_000), ("new", now)):
+        history, told = store.open("acme", room), Told()
+        for n in range(2):
+            history.append(message(n, ts=ts, id=f"id-{n}"), told)
+            await told.all(n + 1)
+    async with asyncio.timeout(10):
+        while len(store.query("SELECT * FROM receipts")) > 1:
+            store.run(lambda: None)
+            await asyncio.sleep(0)
+    assert store.query("SELECT ts FROM receipts") == [(now,)]
+    await store.stop()
 
 
 async def test_member_numbers_are_never_given_again(path: Path) -> None:

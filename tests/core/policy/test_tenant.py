@@ -139,3 +139,21 @@ def test_a_connection_that_had_no_limit_gets_what_its_user_has_left() -> None:
     bucket = acme.next_bucket(None, "user:ann", 0.0)
     assert bucket is not None
     assert bucket.level(0.0) == 5
+
+
+def test_what_a_user_may_fetch_comes_back_by_the_second() -> None:
+    acme = tenant(rate_limit_max_spent=1)
+
+    def fetch(user: str, now: float, messages: int = 5) -> bool:
+        return acme.spend_fetch(user, messages, 5, now)
+
+    assert [fetch("ann", 0.0) for _ in range(12)] == [True] * 10 + [False] * 2
+    assert not fetch("ann", 0.9)
+    assert fetch("ann", 1.0)
+    assert not fetch("ann", 1.0, 1)
+    # Of others it remembers so many, and a reload changes that.
+    acme.become(tenant(rate_limit_max_spent=2), 1.0)
+    assert fetch("bob", 1.0)
+    assert not fetch("ann", 1.0)
+    assert fetch("cat", 1.0)
+    assert fetch("ann", 1.0)

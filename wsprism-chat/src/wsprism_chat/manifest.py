@@ -63,7 +63,9 @@ def manifest(erase: Callable[[str, str, str], None]) -> Service:
         summary="Ordered messages in rooms, their history, and who rules the rooms",
         lane="interactive",
         inbound=(
-            _verb("send", Send, "Say something to every member of the room"),
+            _verb(
+                "send", Send, "Say something to every member of the room", dedup="id"
+            ),
             _verb("edit", Edit, "Say a message of one's own otherwise"),
             _verb("delete", MessageId, "Take a message back"),
             _verb("erase", UserName, "Take back everything that a user has said"),
@@ -151,9 +153,9 @@ def manifest(erase: Callable[[str, str, str], None]) -> Service:
     )
 
 
-def _verb(name: str, schema: Any, summary: str, lane: str | None = None) -> Inbound:
+def _verb(name: str, schema: Any, summary: str, **options: Any) -> Inbound:
     return Inbound(
-        name=name, summary=summary, schema=schema, room=RoomRule.MEMBER, lane=lane
+        name=name, summary=summary, schema=schema, room=RoomRule.MEMBER, **options
     )
 
 

@@ -101,8 +101,9 @@ class Broadcast:
             the sender asked for one: no `Reply` and no `Ack` beside it.
         dedup: The sender's own id for it. A second one of the same user with the same
             id in the same room is not sent again; it is acknowledged as the first was,
-            for as long as the room remembers (`dedup_window`). What is done outside of
-            any message has one sender for all.
+            for as long as the room remembers (`dedup_window`). With `Inbound.dedup` the
+            service is not even asked. What is done outside of any message has one
+            sender for all.
     """
 
     type: str

@@ -313,14 +313,18 @@ class GatewayConfig(_Section):
         resume_window_ms: How long a session whose connection dropped keeps its rooms,
             and may come back; 0 is not at all.
         max_detached: How many such sessions are kept; the one that has been gone
-            longest is over first.
+            longest is over first, of the tenant that has most of them. Of one user no
+            more are kept than its tenant's `max_sessions_per_user`.
         max_recover_messages: Messages that one join may fetch again; above it the
-            answer says `too_many`.
+            answer says `too_many`. One user may fetch ten times as many at once, and as
+            many again each second.
         max_recover_bytes: The same in bytes, about as they are in JSON.
-        dedup_window: Senders' own ids that a room remembers, so that a retry is not
-            sent again.
+        dedup_window: Each sender's own ids that a room remembers, so that a retry is
+            not sent again. Where all senders of a room have more together, those are
+            forgotten who have been quiet for `resume_window_ms`, or 30 s.
         max_idle_rooms: Rooms of each tenant without members that are kept for their
-            history; the one empty longest goes first.
+            history; the one empty longest goes first. With `history.file` they are read
+            again, and at most 64 are kept at hand.
         deflate: Whether and how messages are compressed.
         lanes: Bounds of lanes by name, where they are to differ from the defaults.
         slow_handler_ms: From when on a block of the event loop is counted and logged,
@@ -491,7 +495,8 @@ class TenantPolicy(_Section):
             `tenant` all of the tenant's, `both` each of the two.
         rate_limit_max_spent: Users who left and whose limit is remembered until it is
             whole again, so that reconnecting is no way around it; the one who left
-            longest ago is forgotten.
+            longest ago is forgotten. As many are remembered for what they have fetched
+            of what they missed.
         sessions: Connections of one user.
         ext_allowlist: Text messages that may pass, as `svc:type`, `svc:*`, `*:type` or
             `*:*`. `sys` always passes.

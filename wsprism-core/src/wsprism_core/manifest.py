@@ -53,6 +53,10 @@ class Inbound:
             number; one without it replaces nothing. None: the type is one thing.
         drop_stale: Whether one whose `seq` is not above that of the last one of the
             same session, in the same room, is dropped. Without `seq` none is.
+        dedup: The field of `data` with the sender's own id, which the service hands on
+            as `Broadcast.dedup`, with an `ack`. A message whose id the room knows is
+            acknowledged as the first was, and the service never sees it: what it would
+            refuse by now was said all the same. For `RoomRule.MEMBER`.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Inbound:
     latest: bool = False
     key: str | None = None
     drop_stale: bool = False
+    dedup: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -240,19 +240,24 @@ def _check_inbound(one: _Owned) -> None:
                 f"{one}: inbound type {kind.name!r} has drop_stale and an optional "
                 "room, of which a client may name any number; make it member or none"
             )
-        if kind.key is None:
-            continue
-        if not kind.latest:
+        if kind.dedup is not None and kind.room is not RoomRule.MEMBER:
+            raise ManifestError(
+                f"{one}: inbound type {kind.name!r} has dedup, and its sender may be "
+                "in no room that remembers ids; set room=RoomRule.MEMBER or leave it "
+                "out"
+            )
+        if kind.key is not None and not kind.latest:
             raise ManifestError(
                 f"{one}: inbound type {kind.name!r} has a key but is not latest; "
                 "set latest=True or leave the key out"
             )
         fields = _fields(kind.schema)
-        if fields and kind.key not in fields:
-            raise ManifestError(
-                f"{one}: inbound type {kind.name!r} has the key {kind.key!r}, which "
-                f"its schema has not; take one of {', '.join(sorted(fields))}"
-            )
+        for what, name in (("key", kind.key), ("dedup field", kind.dedup)):
+            if name is not None and fields and name not in fields:
+                raise ManifestError(
+                    f"{one}: inbound type {kind.name!r} has the {what} {name!r}, which "
+                    f"its schema has not; take one of {', '.join(sorted(fields))}"
+                )
 
 
 def _fields(schema: Any) -> set[str]:

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from wsprism_core.history.port import HistoryStore, NewMessage, RoomHistory
+from wsprism_core.backplane.receipts import Receipts
+from wsprism_core.history.port import DedupKey, HistoryStore, NewMessage, RoomHistory
 from wsprism_core.realtime.channel import (
     Publication,
     Receipt,
@@ -17,6 +18,9 @@ from wsprism_core.realtime.clock import Clock
 
 __all__ = ("MemoryBackplane", "MemoryChannel")
 
+#: Rooms of one tenant without members that are held on to where the store is durable,
+#: so that coming back to one does not read it again.
+RESTING: Final = 64
 #: What became of a publication of which nothing need be said.
 NOTHING: Final = Receipt()
 #: What became of one that the store could not keep; nobody got it.
@@ -31,10 +35,13 @@ class MemoryBackplane:
     Args:
         clock: Time.
         store: Where messages are kept.
-        dedup_window: Publishers' ids remembered per room.
-        idle_rooms: Rooms of one tenant without members that are kept for their history,
-            where the store is not durable; beyond it the one that has been empty
-            longest is forgotten, and begins with a new epoch.
+        dedup_window: Ids remembered of each publisher, per room.
+        quiet_ms: For how long after a publisher's last id its ids are kept at least,
+            however many the others have.
+        idle_rooms: Rooms of one tenant without members that are kept for their history;
+            beyond it the one that has been empty longest is forgotten, and begins with
+            a new epoch. Where the store is durable there are `RESTING` at the most,
+            and what is forgotten is read again.
     """
 
     name = "memory"
@@ -45,11 +52,13 @@ class MemoryBackplane:
         store: HistoryStore,
         *,
         dedup_window: int = 1000,
+        quiet_ms: int = 30_000,
         idle_rooms: int = 1000,
     ) -> None:
         self._clock = clock
         self._store = store
         self._dedup_window = dedup_window
+        self._quiet_ms = quiet_ms
         self._idle_rooms = idle_rooms
         self._rooms: dict[tuple[str, str], _SharedRoom] = {}
         # By tenant: nobody's rooms are forgotten for what another tenant does.
@@ -76,6 +85,7 @@ class MemoryBackplane:
                 key,
                 self._store.open(tenant, room),
                 dedup_window=self._dedup_window,
+                quiet_ms=self._quiet_ms,
                 durable=self._store.durable,
             )
         if tenant in self._idle:
@@ -84,15 +94,18 @@ class MemoryBackplane:
 
     def rest(self, shared: _SharedRoom) -> None:
         """Keep a room that lost its last member, or forget it where it has no past."""
-        if shared.durable or shared.history.oldest > shared.history.seq:
-            del self._rooms[shared.key]
-            shared.history.close()
+        if shared.history.oldest > shared.history.seq:
+            self._forget(shared.key)
             return
+        most = min(self._idle_rooms, RESTING) if shared.durable else self._idle_rooms
         idle = self._idle.setdefault(shared.key[0], OrderedDict())
         idle[shared.key] = None
-        if len(idle) > self._idle_rooms:
+        if len(idle) > most:
             oldest, _ = idle.popitem(last=False)
-            del self._rooms[oldest]
+            self._forget(oldest)
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        self._rooms.pop(key).history.close()
 
 
 class _SharedRoom:
@@ -103,6 +116,7 @@ class _SharedRoom:
         key: tuple[str, str],
         history: RoomHistory,
         dedup_window: int,
+        quiet_ms: int,
         *,
         durable: bool,
     ) -> None:
@@ -112,20 +126,23 @@ class _SharedRoom:
         self.numbers = history.numbers
         self.members: dict[int, str] = {}
         self.subscribers: list[Subscriber] = []
-        self.dedup_window = dedup_window
-        self.receipts: OrderedDict[tuple[str, str], Receipt] = OrderedDict(
-            (one.dedup, Receipt(one.seq, one.ts, one.ack)) for one in history.receipts()
-        )
+        self._dedup = (dedup_window, quiet_ms)
+        self._receipts: Receipts | None = None
         # How many messages are on their way to the store, and who is told what becomes
         # of one. Until they are there the room stays: who comes meanwhile gets them.
         self.on_their_way = 0
-        self.waiting: dict[tuple[str, str], list[Done]] = {}
+        self.waiting: dict[DedupKey, list[Done]] = {}
 
-    def remember(self, dedup: tuple[str, str], receipt: Receipt) -> None:
-        """Remember what a publisher's own id has come to."""
-        self.receipts[dedup] = receipt
-        if len(self.receipts) > self.dedup_window:
-            self.receipts.popitem(last=False)
+    @property
+    def receipts(self) -> Receipts:
+        """What publishers' own ids have come to."""
+        receipts = self._receipts
+        if receipts is None:
+            # Nobody has asked until now: coming and going alone reads nothing.
+            receipts = self._receipts = Receipts(*self._dedup)
+            for one in self.history.receipts():
+                receipts.add(one.dedup, Receipt(one.seq, one.ts, one.ack), one.ts)
+        return receipts
 
 
 class MemoryChannel:
@@ -176,15 +193,8 @@ class MemoryChannel:
                 done(NOTHING)
             return
         dedup = publication.dedup
-        if dedup is not None:
-            if dedup in shared.receipts:
-                if done is not None:
-                    done(shared.receipts[dedup])
-                return
-            if dedup in shared.waiting:
-                if done is not None:
-                    shared.waiting[dedup].append(done)
-                return
+        if dedup is not None and self.repeats(dedup, done):
+            return
         if publication.recoverable:
             message = NewMessage(
                 self._clock.wall_ms(),
@@ -197,17 +207,34 @@ class MemoryChannel:
             if shared.durable:
                 self._publish_durably(publication, message, done)
                 return
-            receipt = Receipt(shared.history.seq + 1, message.ts, publication.ack)
+            ts = message.ts
+            receipt = Receipt(shared.history.seq + 1, ts, publication.ack)
             self._deliver(publication, receipt)
             shared.history.append(message, _already_known)
         else:
             ack = publication.ack
+            ts = 0 if dedup is None else self._clock.wall_ms()
             receipt = NOTHING if ack is None else Receipt(ack=ack)
             self._deliver(publication, receipt)
         if dedup is not None:
-            shared.remember(dedup, receipt)
+            shared.receipts.add(dedup, receipt, ts)
         if done is not None:
             done(receipt)
+
+    def repeats(self, dedup: DedupKey, done: Done | None = None) -> bool:
+        """Whether an id was published with; `done` hears what became of that."""
+        shared = self._shared
+        receipt = shared.receipts.get(dedup)
+        if receipt is not None:
+            if done is not None:
+                done(receipt)
+            return True
+        followers = shared.waiting.get(dedup)
+        if followers is None:
+            return False
+        if done is not None:
+            followers.append(done)
+        return True
 
     def _publish_durably(
         self, publication: TextPublication, message: NewMessage, done: Done | None
@@ -229,7 +256,7 @@ class MemoryChannel:
                 receipt = Receipt(seq, message.ts, message.ack)
                 self._deliver(publication, receipt)
                 if dedup is not None:
-                    shared.remember(dedup, receipt)
+                    shared.receipts.add(dedup, receipt, message.ts)
             for follower in followers:
                 follower(receipt)
             shared.on_their_way -= 1
@@ -285,6 +312,10 @@ class MemoryChannel:
     def forget(self) -> None:
         """Keep no recoverable message any more of those until now."""
         self._shared.history.forget()
+
+    def size_since(self, after: int) -> int:
+        """Return how many bytes later messages take."""
+        return self._shared.history.size_since(after)
 
     def close(self) -> None:
         """Let go of the room."""

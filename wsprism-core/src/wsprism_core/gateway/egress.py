@@ -208,6 +208,21 @@ class Egress:
             while self._later and not self._busy:
                 self._later.popleft()()
 
+    def answers_retry(self, origin: Origin, room: Room, svc: str, id: str) -> bool:
+        """Acknowledge a message that was said before, as it was then.
+
+        Args:
+            origin: The message at hand.
+            room: The room that it is for.
+            svc: Its service.
+            id: The sender's own id for it.
+
+        Returns:
+            False where the room knows no message with this id of the sender.
+        """
+        told = _Outcome(self, origin, acknowledges=origin.wants_ack)
+        return room.channel.repeats(_dedup_key(origin.session.user, svc, id), told)
+
     def when_idle(self, work: Callable[[], None]) -> None:
         """Run `work` now, or right after the actions that are being performed.
 
@@ -420,7 +435,7 @@ class Egress:
         if action.dedup is not None:
             # Whoever publishes outside of any message is no user.
             publisher = "" if origin is None else origin.session.user
-            dedup = (publisher, f"{svc}:{action.dedup}")
+            dedup = _dedup_key(publisher, svc, action.dedup)
         if room is None and not recoverable:
             if done is not None:
                 done(Receipt())
@@ -629,6 +644,11 @@ class _Outcome:
         if receipt.seq is not None:
             data |= {"seq": receipt.seq, "ts": receipt.ts}
         self._egress.acknowledge(self.origin, data)
+
+
+def _dedup_key(publisher: str, svc: str, id: str) -> tuple[str, str]:
+    """Return as what a room remembers a publisher's id; each service has its own."""
+    return publisher, f"{svc}:{id}"
 
 
 def _not_stored(msg: str) -> ProtocolError:

@@ -71,6 +71,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Gateway",)
 
+#: How long clients say again what nobody answered, at least, in milliseconds.
+RETRIED_MS: Final = 30_000
 #: Seconds from one slot of the wheel to the next, at most.
 LONGEST_TICK: Final = 0.1
 
@@ -164,6 +166,7 @@ class Gateway:
             settings.history,
             lambda: f"{chance.getrandbits(64):016x}",
             dedup=settings.dedup_window,
+            quiet_ms=_quiet_ms(settings),
             counts=self.metrics.history,
         )
         self._history = history
@@ -171,6 +174,7 @@ class Gateway:
             clock,
             history,
             dedup_window=settings.dedup_window,
+            quiet_ms=_quiet_ms(settings),
             idle_rooms=settings.max_idle_rooms,
         )
         egress = Egress(catalog, self.delivery, self.sessions, self.rooms)
@@ -218,6 +222,9 @@ class Gateway:
             self._wheel,
             window=settings.resume_window_ms / 1000 if boundary.resumes else 0.0,
             most=settings.max_detached,
+            per_user=lambda id: (
+                tenants[id].max_sessions_per_user if id in tenants else 0
+            ),
             secret=chance.getrandbits(256).to_bytes(32, "big"),
             over=self._desk.over,
         )
@@ -681,6 +688,11 @@ def _heartbeat(
         pong=settings.pong_timeout_ms / 1000,
         idle=settings.idle_timeout_ms / 1000,
     )
+
+
+def _quiet_ms(settings: GatewayConfig) -> int:
+    """Return for how long a room knows what a sender that has gone quiet has said."""
+    return max(RETRIED_MS, settings.resume_window_ms)
 
 
 def _recovery_bounds(settings: GatewayConfig) -> RecoveryBounds:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.checks import Check
@@ -17,7 +18,7 @@ from wsprism_core.metrics import Metrics, ShadowedTally
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.routing import Routes, ServiceRoute
 
-__all__ = ("FrameEntry", "InboundTable", "TextEntry")
+__all__ = ("FrameEntry", "InboundTable", "TextEntry", "field_of")
 
 
 class TextEntry:
@@ -34,10 +35,12 @@ class TextEntry:
         latest: Whether one that waits gives way to a newer one.
         key: The field of `data` that tells those apart, or None.
         drop_stale: Whether its number tells what is dropped.
+        dedup: The field of `data` with the sender's own id, or None.
     """
 
     __slots__ = (
         "check",
+        "dedup",
         "drop_stale",
         "key",
         "lane",
@@ -72,7 +75,13 @@ class TextEntry:
             )
         self.latest = kind.latest
         self.key = kind.key
+        self.dedup = kind.dedup
         self.drop_stale = kind.drop_stale
+
+
+def field_of(data: Any, name: str) -> Any:
+    """Return a field of what a check has made of `data`; None where it has none."""
+    return data.get(name) if isinstance(data, dict) else getattr(data, name, None)
 
 
 class FrameEntry:

@@ -2,8 +2,8 @@
 
 The order of the checks, of which the first that fails answers: size (the transport's),
 decoding (the connection's), rate, allowlist, the type's own size, membership, schema,
-`check_message`, its number, the service. A refusal thus never tells more than its
-sender may know.
+whether it was said before, `check_message`, its number, the service. A refusal thus
+never tells more than its sender may know.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wsprism_core.gateway.failures import STOPS_THE_PROCESS, Failures
 from wsprism_core.gateway.filters import Filtered, MessageFilters
 from wsprism_core.gateway.handlers import Job, Start
 from wsprism_core.gateway.hooks import EventHooks
-from wsprism_core.gateway.inbound import InboundTable, TextEntry
+from wsprism_core.gateway.inbound import InboundTable, TextEntry, field_of
 from wsprism_core.gateway.newest import Newest, forget_number, waiting_key
 from wsprism_core.manifest import RoomRule
 from wsprism_core.metrics import Metrics
@@ -149,6 +149,8 @@ class Ingress:
             message.room = None
         if entry.check is not None:
             message.data = entry.check(message.data)
+        if entry.dedup is not None and self._was_said(session, entry, message):
+            return
         if self._filters is not None:
             self._filter(connection, entry, message, size, self._filters)
             return
@@ -215,6 +217,9 @@ class Ingress:
             membership = None if room is None else session.memberships.get(room)
             if membership is None or membership.quiet:
                 raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
+            # It may have been said while this one waited.
+            if entry.dedup is not None and self._was_said(session, entry, message):
+                return
         else:
             room = None
         if verdict.rewritten:
@@ -222,6 +227,19 @@ class Ingress:
             if room is not None:
                 room = message.room
         self._hand_over(connection, session, entry, message, size, room)
+
+    def _was_said(self, session: Session, entry: TextEntry, message: Envelope) -> bool:
+        """Answer a message that its room knows already; else return False."""
+        assert entry.dedup is not None
+        assert message.room is not None
+        id = field_of(message.data, entry.dedup)
+        if not isinstance(id, str):
+            return False
+        origin = Origin(
+            session, entry.lane, message.seq, message.ack_requested, message.room
+        )
+        room = session.memberships[message.room].room
+        return self._egress.answers_retry(origin, room, entry.svc, id)
 
     def _hand_over(
         self,

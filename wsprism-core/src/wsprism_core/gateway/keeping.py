@@ -22,6 +22,7 @@ def history_store(
     new_epoch: Callable[[], str],
     *,
     dedup: int,
+    quiet_ms: int,
     counts: Counter[str] | None = None,
 ) -> HistoryStore:
     """Return the store, which is not open yet.
@@ -29,7 +30,8 @@ def history_store(
     Args:
         config: Where history is kept, and how much.
         new_epoch: Returns a string that no room has had as its epoch.
-        dedup: How many publishers' ids of a room are remembered.
+        dedup: How many publishers' ids of a room are remembered from before.
+        quiet_ms: For how long one is remembered at least, however many came after it.
         counts: Where a store that is durable counts messages, by what became of them.
     """
     classes = [(one.rooms, _retention(one)) for one in config.classes]
@@ -53,6 +55,7 @@ def history_store(
         sync=config.sync,
         max_waiting=config.max_waiting,
         dedup=dedup,
+        quiet_ms=quiet_ms,
         counts=counts,
     )
 

@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from wsprism_core.gateway.egress import Egress, Origin
-from wsprism_core.gateway.inbound import FrameEntry, TextEntry
+from wsprism_core.gateway.inbound import FrameEntry, TextEntry, field_of
 from wsprism_core.metrics import Metrics
 from wsprism_core.protocol.envelope import Envelope
 from wsprism_core.protocol.serial import HALF_RANGE, is_newer
@@ -106,11 +106,7 @@ def waiting_key(entry: TextEntry, message: Envelope) -> Hashable | None:
         return None
     if entry.key is None:
         return entry, message.room
-    data = message.data
-    if isinstance(data, dict):
-        value = data.get(entry.key)
-    else:
-        value = getattr(data, entry.key, None)
+    value = field_of(message.data, entry.key)
     if not isinstance(value, str | int | float):
         return None
     return entry, message.room, value

@@ -6,7 +6,7 @@ every message since, or is told why not: never a part of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -60,8 +60,22 @@ class Missed:
     seq: int
 
 
-def judge(channel: Channel, missed: Missed, bounds: RecoveryBounds) -> Refused | None:
-    """Say why not all of what was missed can be had; None where it can."""
+def judge(
+    channel: Channel,
+    missed: Missed,
+    bounds: RecoveryBounds,
+    spend: Callable[[int], bool],
+) -> Refused | None:
+    """Say why not all of what was missed can be had; None where it can.
+
+    Args:
+        channel: The room.
+        missed: What the client saw last.
+        bounds: How much it may fetch at once.
+        spend: Takes so many messages from what the client may fetch over time, and says
+            whether there were as many. It is asked before anything is read, for who
+            is refused may ask again at once.
+    """
     # A number ahead of the room's own was never given in this epoch.
     if missed.epoch != channel.epoch or missed.seq > channel.seq:
         return Refused.EPOCH_CHANGED
@@ -70,19 +84,14 @@ def judge(channel: Channel, missed: Missed, bounds: RecoveryBounds) -> Refused |
         return None
     if missed.seq + 1 < channel.oldest:
         return Refused.TOO_OLD
-    if count > bounds.messages:
+    if count > bounds.messages or not spend(count):
         return Refused.TOO_MANY
-    size = 0
-    after = missed.seq
-    while after < channel.seq:
-        held = channel.history(before=None, after=after, limit=_STRIDE)
-        if not held or held[0]["seq"] > after + 1:
-            # Where nothing is said, a store may forget by the clock alone.
-            return Refused.TOO_OLD
-        size += sum(map(_size, held))
-        if size > bounds.bytes:
-            return Refused.TOO_MANY
-        after = held[-1]["seq"]
+    if channel.size_since(missed.seq) > bounds.bytes:
+        return Refused.TOO_MANY
+    # Where nothing is said, a store may forget by the clock alone.
+    held = channel.history(before=None, after=missed.seq, limit=1)
+    if not held or held[0]["seq"] > missed.seq + 1:
+        return Refused.TOO_OLD
     return None
 
 

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from wsprism_core.protocol.layout import CloseCode
 from wsprism_core.realtime.clock import Timer
@@ -33,6 +33,7 @@ _DROPPED: Final = frozenset(
     }
 )
 _DIGEST_BYTES: Final = 16
+_Key = TypeVar("_Key")
 
 
 class NotResumed(StrEnum):
@@ -74,7 +75,9 @@ class Resumes:
         wheel: Where ends are put off.
         window: Seconds for which a session is kept; 0 keeps none.
         most: How many are kept at the most; beyond it the one that has been gone
-            longest is over.
+            longest is over, of the tenant that has most of them.
+        per_user: Returns how many are kept of one user of a tenant, by its id; beyond
+            it the one that has been gone longest is over. 0 is no bound.
         secret: What tokens are made with.
         over: Called with each that did not come back in time.
     """
@@ -86,6 +89,7 @@ class Resumes:
         *,
         window: float,
         most: int,
+        per_user: Callable[[str], int],
         secret: bytes,
         over: Callable[[Detached], None],
     ) -> None:
@@ -93,11 +97,12 @@ class Resumes:
         self._wheel = wheel
         self._window = window
         self._most = most
+        self._per_user = per_user
         self._secret = secret
         self._over = over
-        # By session, the one that has been gone longest first.
         self._detached: dict[str, Detached] = {}
-        # Their ids by tenant and user: many may be gone when one user is ended.
+        # Their ids by tenant, and by tenant and user, the one gone longest first.
+        self._of_tenant: dict[str, dict[str, None]] = {}
         self._of_user: dict[tuple[str, str], dict[str, None]] = {}
 
     def __len__(self) -> int:
@@ -128,10 +133,17 @@ class Resumes:
         """Keep a session for the window."""
         timer = self._wheel.after(self._window, lambda: self._end(session.id))
         self._detached[session.id] = Detached(session, code, reason, timer)
-        whose = session.tenant, session.user
-        self._of_user.setdefault(whose, {})[session.id] = None
-        if len(self._detached) > self._most:
-            self._end(next(iter(self._detached)))
+        tenant, whose = session.tenant, (session.tenant, session.user)
+        of_tenant = self._of_tenant.setdefault(tenant, {})
+        of_user = self._of_user.setdefault(whose, {})
+        of_tenant[session.id] = of_user[session.id] = None
+        limit = self._per_user(tenant)
+        if limit and len(of_user) > limit:
+            self._end(next(iter(of_user)))
+        elif len(self._detached) > self._most:
+            # Nobody's session is over for what another tenant's users do.
+            most = max(self._of_tenant, key=lambda id: len(self._of_tenant[id]))
+            self._end(next(iter(self._of_tenant[most])))
 
     def find(self, token: str, tenant: str, user: str) -> Session | NotResumed:
         """Return the session that a token is for, connected or not."""
@@ -176,9 +188,7 @@ class Resumes:
 
     def of_tenant(self, tenant: str) -> list[str]:
         """Return the ids of a tenant's sessions that may come back."""
-        return [
-            id for id, one in self._detached.items() if one.session.tenant == tenant
-        ]
+        return list(self._of_tenant.get(tenant, ()))
 
     def end_one(self, id: str) -> None:
         """End one, if it has not come back or ended meanwhile."""
@@ -196,12 +206,18 @@ class Resumes:
     def _remove(self, id: str) -> Detached:
         detached = self._detached.pop(id)
         detached.timer.cancel()
-        whose = detached.session.tenant, detached.session.user
-        del self._of_user[whose][id]
-        if not self._of_user[whose]:
-            del self._of_user[whose]
+        tenant, user = detached.session.tenant, detached.session.user
+        _discard(self._of_tenant, tenant, id)
+        _discard(self._of_user, (tenant, user), id)
         return detached
 
     def _digest(self, tenant: str, user: str, about: str) -> str:
         said = "\0".join((tenant, user, about)).encode("utf-8", "surrogatepass")
         return blake2b(said, key=self._secret, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _discard(ids: dict[_Key, dict[str, None]], key: _Key, id: str) -> None:
+    """Take an id away, and with the last one what held them."""
+    del ids[key][id]
+    if not ids[key]:
+        del ids[key]

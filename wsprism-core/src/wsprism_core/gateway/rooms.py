@@ -20,7 +20,6 @@ from wsprism_core.gateway.recovery import (
     judge,
     pulls,
 )
-from wsprism_core.policy.limits import TokenBucket
 from wsprism_core.policy.tenant import Tenant
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
@@ -32,9 +31,6 @@ from wsprism_core.realtime.rooms import Membership, Room, RoomRegistry
 from wsprism_core.realtime.session import Session, SessionRegistry
 
 __all__ = ("RoomDesk",)
-
-#: How often a session may fetch `max_recover_messages`: at once, and a second.
-FETCHES_AT_ONCE, FETCHES_A_SECOND = 10, 1
 
 _LONGEST_REASON: Final = max(Refused, key=len)
 
@@ -96,7 +92,6 @@ class RoomDesk:
         self._catalog = catalog
         self.recovery = recovery
         self.max_per_session = max_per_session
-        self._fetched: dict[Session, TokenBucket] = {}
         #: Rooms that a session was taken out of while it had no connection.
         self._untold: dict[Session, list[str]] = {}
 
@@ -179,7 +174,6 @@ class RoomDesk:
 
     def leave_all(self, session: Session) -> None:
         """Leave every room because the session ends; nothing is told to it."""
-        self._fetched.pop(session, None)
         self._untold.pop(session, None)
         for membership in list(session.memberships.values()):
             self._exit(membership)
@@ -329,19 +323,21 @@ class RoomDesk:
     ) -> Refused | None:
         if not self._catalog.recoverable_lanes:
             return Refused.NOT_RECOVERABLE
-        refused = judge(room.channel, missed, self.recovery)
-        count = room.channel.seq - missed.seq
-        if refused is not None or not count:
-            return refused
-        # Whoever asks for the same again and again costs much for a few bytes.
-        now = self._clock.now()
-        budget = self._fetched.get(session)
-        if budget is None:
-            most = max(1, self.recovery.messages)
-            budget = self._fetched[session] = TokenBucket(
-                most * FETCHES_A_SECOND, most * FETCHES_AT_ONCE, now
-            )
-        return None if budget.take(now, count) else Refused.TOO_MANY
+        return judge(
+            room.channel, missed, self.recovery, partial(self._spend_fetch, session)
+        )
+
+    def _spend_fetch(self, session: Session, messages: int) -> bool:
+        """Take from what a user may fetch, and say whether there was as much.
+
+        Whoever asks for the same again and again costs much for a few bytes.
+        """
+        tenant = self._tenants.get(session.tenant)
+        if tenant is None:
+            # The session ends in a moment.
+            return False
+        most, now = max(1, self.recovery.messages), self._clock.now()
+        return tenant.spend_fetch(session.user, messages, most, now)
 
 
 def _is_forbidden(membership: Membership) -> bool:

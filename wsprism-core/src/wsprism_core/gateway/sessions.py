@@ -225,14 +225,16 @@ class SessionDesk:
     ) -> None:
         """Go on with a session on a new connection."""
         before = self._connections.pop(session.id, None)
+        self.resumes.take(session)
         if before is None:
+            limit = connection.tenant.max_sessions_per_user
+            self._make_room_for(limit, connection.identity)
             self._sessions.add(session)
         else:
             # It was not known yet that its connection is gone.
             self._delivery.close(session)
             self._rooms.detach(session)
             before.give_up()
-        self.resumes.take(session)
         session.rebind(connection.link, self._delivery.outbox(session.tenant))
         self._connections[session.id] = connection
         connection.session = session

@@ -51,7 +51,7 @@ class MemoryHistory:
         retention: How much is kept.
     """
 
-    __slots__ = ("_is_measured", "_kept", "_window", "epoch", "numbers", "seq")
+    __slots__ = ("_kept", "_window", "epoch", "numbers", "seq")
 
     def __init__(self, epoch: str, retention: Retention) -> None:
         self.epoch = epoch
@@ -59,7 +59,6 @@ class MemoryHistory:
         self.numbers = 0
         self._kept: deque[KeptMessage] = deque()
         self._window = RetentionWindow(retention)
-        self._is_measured = retention.bytes > 0
 
     @property
     def oldest(self) -> int:
@@ -68,8 +67,7 @@ class MemoryHistory:
 
     def append(self, message: NewMessage, stored: Callable[[int | None], None]) -> None:
         """Keep a message; its number is told at once."""
-        # Nobody asks for the size where there is no bound to it.
-        size = len(as_json(message.data)) if self._is_measured else 0
+        size = len(as_json(message.data))
         self.seq += 1
         kept = self._kept
         kept.append(
@@ -99,6 +97,10 @@ class MemoryHistory:
         """Keep no message any more of those until now."""
         self._kept.clear()
         self._window.clear()
+
+    def size_since(self, after: int) -> int:
+        """Return how many bytes later messages take."""
+        return self._window.newest(self.seq - after)
 
     def receipts(self) -> Sequence[Remembered]:
         """Return nothing: a room that is opened has no past."""

@@ -163,6 +163,12 @@ class RoomHistory(Protocol):
         What is still on its way counts as well; it is told as any. Numbers go on.
         """
 
+    def size_since(self, after: int) -> int:
+        """Return how many bytes the kept messages with a larger number take.
+
+        About as they are in JSON, with their envelopes. It reads none of them.
+        """
+
     def receipts(self) -> Sequence[Remembered]:
         """Return publishers' ids that are remembered from before, oldest first."""
 

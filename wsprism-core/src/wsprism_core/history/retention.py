@@ -40,7 +40,7 @@ class RetentionWindow:
             milliseconds since 1970, oldest first.
     """
 
-    __slots__ = ("_age_ms", "_bytes", "_kept", "_max_bytes", "_max_messages")
+    __slots__ = ("_age_ms", "_gone", "_kept", "_max_bytes", "_max_messages", "_total")
 
     def __init__(
         self, retention: Retention, kept: Iterable[tuple[int, int]] = ()
@@ -48,8 +48,13 @@ class RetentionWindow:
         self._max_messages = retention.messages
         self._max_bytes = retention.bytes or float("inf")
         self._age_ms = retention.age * 1000 or float("inf")
-        self._kept = deque((ENVELOPE_BYTES + size, ts) for size, ts in kept)
-        self._bytes = sum(size for size, _ in self._kept)
+        # Of each the size of all up to it, so that no sum is ever made again; those of
+        # the ones that are forgotten are `_gone`.
+        self._total = self._gone = 0
+        self._kept: deque[tuple[int, int]] = deque()
+        for size, ts in kept:
+            self._total += ENVELOPE_BYTES + size
+            self._kept.append((self._total, ts))
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -57,7 +62,7 @@ class RetentionWindow:
     def clear(self) -> None:
         """Keep nothing of what there is."""
         self._kept.clear()
-        self._bytes = 0
+        self._gone = self._total
 
     def add(self, size: int, ts: int) -> int:
         """Take a message, and say how many of the oldest are beyond a bound now.
@@ -67,15 +72,20 @@ class RetentionWindow:
             ts: Its time in milliseconds since 1970.
         """
         kept = self._kept
-        kept.append((ENVELOPE_BYTES + size, ts))
-        self._bytes += ENVELOPE_BYTES + size
+        self._total += ENVELOPE_BYTES + size
+        kept.append((self._total, ts))
         too_old = ts - self._age_ms
         forgotten = 0
         while kept and (
             len(kept) > self._max_messages
-            or self._bytes > self._max_bytes
+            or self._total - self._gone > self._max_bytes
             or kept[0][1] < too_old
         ):
-            self._bytes -= kept.popleft()[0]
+            self._gone = kept.popleft()[0]
             forgotten += 1
         return forgotten
+
+    def newest(self, count: int) -> int:
+        """Return how many bytes the newest messages take, their envelopes too."""
+        older = len(self._kept) - count
+        return self._total - (self._kept[older - 1][0] if older > 0 else self._gone)

@@ -23,7 +23,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,9 +38,10 @@ from wsprism_core.history.port import (
     Retention,
     StoreFull,
 )
-from wsprism_core.history.retention import RetentionWindow, as_json
+from wsprism_core.history.retention import ENVELOPE_BYTES, RetentionWindow, as_json
 from wsprism_core.history.sqlite_state import STATE_SCHEMA, StateTable
 from wsprism_core.logs import EventLog
+from wsprism_core.protocol.layout import MAX_SAFE_INTEGER
 
 try:
     import fcntl
@@ -78,6 +79,15 @@ CREATE TABLE IF NOT EXISTS messages (
     ack TEXT,
     PRIMARY KEY (room, seq)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS receipts (
+    room INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    ts INTEGER NOT NULL,
+    publisher TEXT NOT NULL,
+    dedup TEXT NOT NULL,
+    ack TEXT,
+    PRIMARY KEY (room, seq)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 #: A file with another number was written by another version.
@@ -88,6 +98,12 @@ INSERT INTO messages
 SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6,
        value->>7, value->>8
 FROM json_each(?)
+"""
+#: What may still be said again outlives its message.
+_KEEP_RECEIPTS: Final = """
+INSERT OR IGNORE INTO receipts
+SELECT room, seq, ts, publisher, dedup, ack FROM messages
+WHERE room = ? AND seq <= ? AND ts > ? AND dedup IS NOT NULL
 """
 _SAVE_ROOM: Final = """
 INSERT INTO rooms VALUES (?, ?, ?, ?, ?, ?)
@@ -119,7 +135,9 @@ class SqliteStore:
         retention: How much of a room is kept, by tenant and name.
         sync: `normal`, or `full` to lose nothing when the power fails.
         max_waiting: Messages that may wait to be stored; more are refused.
-        dedup: How many publishers' ids of a room are remembered.
+        dedup: How many publishers' ids of a room are remembered from before.
+        quiet_ms: For how long one is remembered at least, in milliseconds, however many
+            came after it.
         counts: Where messages are counted: `stored`, `failed`, and `refused` for too
             much waited.
     """
@@ -136,11 +154,13 @@ class SqliteStore:
         sync: Literal["normal", "full"] = "normal",
         max_waiting: int = 10_000,
         dedup: int = 1_000,
+        quiet_ms: int = 30_000,
         counts: Counter[str] | None = None,
     ) -> None:
         self._counts: Counter[str] = Counter() if counts is None else counts
         self.new_epoch = new_epoch
         self.dedup = dedup
+        self.quiet_ms = quiet_ms
         self._path = path
         self._retention = retention
         self._sync = sync
@@ -173,7 +193,7 @@ class SqliteStore:
         self._loop = asyncio.get_running_loop()
         self._lock = _Lock(self._path)
         try:
-            writer = _Writer(self._path, self._sync, self._queue)
+            writer = _Writer(self._path, self._sync, self._queue, self.quiet_ms)
             writer.prepare(self.new_epoch)
             self._reader = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=ro", uri=True
@@ -262,6 +282,10 @@ class SqliteStore:
         """Return the rows of a query, all at once."""
         return self._reader.execute(sql, values).fetchall()
 
+    def rows(self, sql: str, *values: Any) -> contextlib.closing[sqlite3.Cursor]:
+        """Return the rows of a query, to be read as far as they are wanted."""
+        return contextlib.closing(self._reader.execute(sql, values))
+
     # ------------------------------------------------------ what the writer calls
 
     def _tell(self, room: SqliteHistory) -> None:
@@ -340,22 +364,17 @@ class SqliteHistory:
         self.era = 0
         self._store = store
         self._reserved = numbers
-        self._window = RetentionWindow(
-            retention,
-            store.query(
-                # Of a text, `length` counts characters.
-                "SELECT length(CAST(data AS BLOB)), ts FROM messages"
-                " WHERE room = ? ORDER BY seq",
-                id,
-            ),
-        )
+        self._retention = retention
+        # Nobody has asked until now: coming and going alone reads no message.
+        self._window: RetentionWindow | None = None
+        ((first,),) = store.query("SELECT min(seq) FROM messages WHERE room = ?", id)
         #: Up to which number messages are not kept any more; the writer reads it.
-        self.forgotten = head - len(self._window)
+        self.forgotten = head if first is None else first - 1
 
     @property
     def oldest(self) -> int:
         """The number of the oldest message kept."""
-        return self.seq - len(self._window) + 1
+        return self.forgotten + 1
 
     def as_row(self) -> tuple[int, str, str, str, int, int]:
         """Return the room as the file has it."""
@@ -402,23 +421,25 @@ class SqliteHistory:
     def forget(self) -> None:
         """Keep no message any more that was appended until now."""
         self.era += 1
-        self._window.clear()
+        if self._window is not None:
+            self._window.clear()
         self.forgotten = self.seq
         self._store.clear(self)
 
+    def size_since(self, after: int) -> int:
+        """Return how many bytes later messages take."""
+        if self._window is not None:
+            return self._window.newest(self.seq - after)
+        ((size,),) = self._store.query(
+            "SELECT coalesce(sum(? + length(CAST(data AS BLOB))), 0) FROM messages"
+            " WHERE room = ? AND seq BETWEEN ? AND ?",
+            *(ENVELOPE_BYTES, self.id, max(after, self.forgotten) + 1, self.seq),
+        )
+        return int(size)
+
     def receipts(self) -> Sequence[Remembered]:
         """Return publishers' ids that are remembered from before, oldest first."""
-        rows = self._store.query(
-            "SELECT publisher, dedup, seq, ts, ack FROM messages"
-            " WHERE room = ? AND dedup IS NOT NULL ORDER BY seq DESC LIMIT ?",
-            *(self.id, self._store.dedup),
-        )
-        return [
-            Remembered(
-                (publisher, dedup), seq, ts, None if ack is None else orjson.loads(ack)
-            )
-            for publisher, dedup, seq, ts, ack in reversed(rows)
-        ]
+        return list(reversed(list(self._receipts())))
 
     def note_numbers(self, n: int) -> None:
         """Note that member numbers up to `n` have been given."""
@@ -431,16 +452,48 @@ class SqliteHistory:
 
     def note_stored(self, seq: int, stored: _Waiting) -> None:
         """Note a message that is safe now, or was to be forgotten before it was."""
+        window = self._measured()
         self.seq = seq
         if stored.era == self.era:
-            self._window.add(stored.size, stored.message.ts)
-        self.forgotten = seq - len(self._window)
+            window.add(stored.size, stored.message.ts)
+        self.forgotten = seq - len(window)
 
     def close(self) -> None:
         """Let go of the room."""
         self.is_open = False
         if not self.waiting:
             self._store.forget(self)
+
+    def _receipts(self) -> Iterator[Remembered]:
+        """Yield them, the newest first, as far back as they are remembered."""
+        store = self._store
+        count, since = 0, None
+        for table in ("messages", "receipts"):
+            with store.rows(
+                f"SELECT publisher, dedup, seq, ts, ack FROM {table}"
+                " WHERE room = ? AND dedup IS NOT NULL ORDER BY seq DESC",
+                self.id,
+            ) as rows:
+                for publisher, dedup, seq, ts, ack in rows:
+                    if since is None:
+                        since = ts - store.quiet_ms
+                    if count >= store.dedup and ts < since:
+                        return
+                    count += 1
+                    told = None if ack is None else orjson.loads(ack)
+                    yield Remembered((publisher, dedup), seq, ts, told)
+
+    def _measured(self) -> RetentionWindow:
+        """Return the sizes and times of what is kept."""
+        if self._window is None:
+            kept = self._store.query(
+                # Of a text, `length` counts characters.
+                "SELECT length(CAST(data AS BLOB)), ts FROM messages"
+                " WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+                *(self.id, self.oldest, self.seq),
+            )
+            self._window = RetentionWindow(self._retention, kept)
+        return self._window
 
 
 class _Lock:
@@ -491,10 +544,12 @@ class _Writer(threading.Thread):
         path: Path,
         sync: str,
         queue: queue.SimpleQueue[_Waiting | Callable[[], None]],
+        quiet_ms: int,
     ) -> None:
         super().__init__(name="wsprism-history", daemon=True)
         self._queue = queue
         self._sync = sync
+        self._quiet_ms = quiet_ms
         self._over = False
         self._log = EventLog("history")
         self.db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -560,7 +615,7 @@ class _Writer(threading.Thread):
     def clear(self, id: int, done: Callable[[], None]) -> None:
         """Delete what a room has; `done` is called where that could be done."""
         try:
-            self.db.execute("DELETE FROM messages WHERE room = ?", (id,))
+            self._drop(id, MAX_SAFE_INTEGER, time.time() * 1000)
         except sqlite3.Error as error:
             self._log.error("history_failed", exc=error)
         else:
@@ -618,10 +673,7 @@ class _Writer(threading.Thread):
                 # What the event loop has forgotten since the last time.
                 forgotten = room.forgotten
                 if forgotten > room.deleted:
-                    db.execute(
-                        "DELETE FROM messages WHERE room = ? AND seq <= ?",
-                        (room.id, forgotten),
-                    )
+                    self._drop(room.id, forgotten, batch[-1].message.ts)
                     room.deleted = forgotten
             db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -634,6 +686,13 @@ class _Writer(threading.Thread):
             room.given = head
         self.committed(batch, numbers)
 
+    def _drop(self, room: int, last: int, now_ms: float) -> None:
+        """Delete messages up to a number; what may be said again is remembered."""
+        self.db.execute(_KEEP_RECEIPTS, (room, last, now_ms - self._quiet_ms))
+        self.db.execute(
+            "DELETE FROM messages WHERE room = ? AND seq <= ?", (room, last)
+        )
+
     def _begin_anew(self, new_epoch: Callable[[], str]) -> None:
         """Give every room a new epoch: what it held cannot be trusted."""
         for (id,) in self.db.execute("SELECT id FROM rooms").fetchall():
@@ -644,18 +703,21 @@ class _Writer(threading.Thread):
 
     def _sweep_all(self) -> None:
         """Delete what is too old, of rooms that nobody opens too."""
-        now = time.time()
+        now_ms = int(time.time() * 1000)
+        db = self.db
         try:
-            rooms = self.db.execute("SELECT id, tenant, name FROM rooms").fetchall()
+            rooms = db.execute("SELECT id, tenant, name FROM rooms").fetchall()
             for id, tenant, name in rooms:
                 age = self.retention(tenant, name).age
                 if age:
                     # Of what is old the oldest, so that no hole is left.
-                    self.db.execute(
-                        "DELETE FROM messages WHERE room = ?1 AND seq <= (SELECT"
-                        " max(seq) FROM messages WHERE room = ?1 AND ts < ?2)",
-                        (id, int((now - age) * 1000)),
-                    )
+                    (last,) = db.execute(
+                        "SELECT max(seq) FROM messages WHERE room = ? AND ts < ?",
+                        (id, now_ms - int(age * 1000)),
+                    ).fetchone()
+                    if last is not None:
+                        self._drop(id, last, now_ms)
+            db.execute("DELETE FROM receipts WHERE ts < ?", (now_ms - self._quiet_ms,))
         except sqlite3.Error as error:
             self._log.error("history_failed", exc=error)
 

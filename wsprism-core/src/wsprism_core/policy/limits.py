@@ -88,10 +88,13 @@ class SpentLimits:
 
     Args:
         limit: Users remembered; the one who left longest ago is forgotten.
+
+    Attributes:
+        limit: Users remembered.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._by_user: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def __len__(self) -> int:
@@ -106,7 +109,7 @@ class SpentLimits:
         if not known.is_full(now):
             kept[user] = known
         while kept and (
-            len(kept) > self._limit or next(iter(kept.values())).is_full(now)
+            len(kept) > self.limit or next(iter(kept.values())).is_full(now)
         ):
             kept.popitem(last=False)
 
@@ -118,7 +121,7 @@ class SpentLimits:
             like: What a new connection gets; None is no limit, so nothing is kept.
             now: Seconds on the gateway's clock.
         """
-        self._limit = limit
+        self.limit = limit
         if like is None:
             self._by_user.clear()
             return

@@ -17,6 +17,9 @@ from wsprism_core.policy.shadow import Shadow
 
 __all__ = ("Tenant",)
 
+#: How often a user may fetch as much as may be fetched at once: at once, and a second.
+FETCHES_AT_ONCE, FETCHES_A_SECOND = 10, 1
+
 
 class Tenant:
     """One isolated domain of users, rooms and policy.
@@ -64,6 +67,7 @@ class Tenant:
         self._scope = policy.rate_limit_scope
         self._max_spent = policy.rate_limit_max_spent
         self._spent = SpentLimits(self._max_spent)
+        self._fetches = SpentLimits(self._max_spent)
         self.bucket = (
             self._new_bucket(now)
             if self._scope is not RateLimitScope.CONNECTION
@@ -97,6 +101,7 @@ class Tenant:
         self._scope = other._scope
         self._max_spent = other._max_spent
         self._spent.change(self._max_spent, self._new_bucket(now), now)
+        self._fetches.limit = self._max_spent
         self.bucket = _going_on(self.bucket, other.bucket, now)
 
     def next_bucket(
@@ -117,6 +122,24 @@ class Tenant:
     def connection_ended(self, user: str, bucket: TokenBucket, now: float) -> None:
         """Remember the rate limit of a connection for the user's next one."""
         self._spent.remember(user, bucket, now)
+
+    def spend_fetch(self, user: str, messages: int, most: int, now: float) -> bool:
+        """Take messages from those that a user may fetch; say if there were as many.
+
+        All sessions of a user share it, and a new one refills nothing.
+
+        Args:
+            user: The user's id.
+            messages: How many are to be fetched.
+            most: How many may be fetched at once.
+            now: Seconds on the gateway's clock.
+        """
+        bucket = TokenBucket(most * FETCHES_A_SECOND, most * FETCHES_AT_ONCE, now)
+        self._fetches.apply(user, bucket, now)
+        if not bucket.take(now, messages):
+            return False
+        self._fetches.remember(user, bucket, now)
+        return True
 
     def _new_bucket(self, now: float) -> TokenBucket | None:
         rate, burst = self._rate

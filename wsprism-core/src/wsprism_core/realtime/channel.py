@@ -142,6 +142,17 @@ class Channel(Protocol):
                 got it.
         """
 
+    def repeats(
+        self, dedup: tuple[str, str], done: Callable[[Receipt], None] | None = None
+    ) -> bool:
+        """Whether something was published, or is on its way, with this `dedup`.
+
+        Args:
+            dedup: Who published it and the publisher's own id for it.
+            done: Called, where it was, with what became of that; now, or once that is
+                known.
+        """
+
     def enter(self, user: str) -> int:
         """Add a member; return its number, which is not reused within the epoch."""
 
@@ -158,6 +169,12 @@ class Channel(Protocol):
 
     def forget(self) -> None:
         """Keep no recoverable message any more of those until now; numbers go on."""
+
+    def size_since(self, after: int) -> int:
+        """Return how many bytes the kept messages with a larger number take.
+
+        About as they are in JSON. It reads none of them.
+        """
 
     def close(self) -> None:
         """Let go of the room; this gateway has no member in it any more."""
