@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -57,6 +57,42 @@ def test_a_page_carries_what_the_envelopes_carried() -> None:
 
 def test_a_silent_room_has_an_empty_page() -> None:
     assert page(Room()) == ([], False)
+
+
+@pytest.mark.parametrize("query", [{"limit": 1}, {"limit": 1, "after": 0}])
+def test_a_page_reads_no_edits_on_its_way(query: HistoryQuery) -> None:
+    held = Room()
+    held.say("hello")
+    for version in range(2, 1_000):
+        told = {"id": "m1", "from": "user:ann", "msg": "hi", "version": version}
+        held.put(told, type="edited")
+    held.say("well")
+    log = RoomLog(held.recall, "r1", 10_000)
+    log.catch_up()
+    rows = 0
+
+    def recall(
+        room: str,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[Mapping[str, Any]]:
+        nonlocal rows
+        found = held.recall(room, before=before, after=after, limit=limit)
+        rows += len(found)
+        return found
+
+    got = page_of(
+        "r1",
+        query,
+        recall=recall,
+        log=log,
+        reactions=lambda id: {},
+        most_chars=16_384,
+    )
+    assert (len(got["messages"]), got["more"]) == (1, True)
+    assert rows <= 4
 
 
 @pytest.mark.parametrize(

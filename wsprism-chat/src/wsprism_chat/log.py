@@ -146,6 +146,10 @@ class RoomLog:
         """Yield the messages, the newest first, as of the last `catch_up`."""
         return reversed(self._messages.values())
 
+    def oldest(self) -> Iterator[Logged]:
+        """Yield the messages, the oldest first, as of the last `catch_up`."""
+        return iter(self._messages.values())
+
     def unread(self, user: str, mark: Mark) -> int:
         """Return how many messages of others are beyond a mark, up to `MAX_UNREAD`."""
         count = 0

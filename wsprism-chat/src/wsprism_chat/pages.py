@@ -11,8 +11,8 @@ from wsprism_chat.refusals import bad_request
 
 __all__ = ("page_of",)
 
-#: Messages asked of the room at a time; one more than a usual page needs is enough to
-#: know whether there is another.
+#: Messages asked of the room at a time, at the most; one more than the page needs tells
+#: whether there is another.
 _STRIDE: Final = 64
 
 
@@ -48,7 +48,8 @@ def page_of(
     page: list[PastMessage] = []
     chars = 0
     more = False
-    for envelope, logged in _walk(room, before, after, recall, log):
+    stride = min(limit + 1, _STRIDE)
+    for envelope, logged in _walk(room, before, after, recall, log, stride):
         said = _past(envelope, logged, reactions)
         chars += len(said.get("msg", ""))
         if page and (len(page) == limit or chars > most_chars):
@@ -61,19 +62,34 @@ def page_of(
 
 
 def _walk(
-    room: str, before: int | None, after: int | None, recall: Recall, log: RoomLog
+    room: str,
+    before: int | None,
+    after: int | None,
+    recall: Recall,
+    log: RoomLog,
+    stride: int,
 ) -> Iterator[tuple[Mapping[str, Any], Logged]]:
     """Yield what was said, going away from the mark that the query gave.
 
     What is out of the log's reach is left out: nobody could tell whether it still
     reads as it was sent.
     """
-    if after is not None:
-        after = max(after, log.first - 1)
-    while held := recall(room, before=before, after=after, limit=_STRIDE):
+    numbers = (one.seq for one in (log.newest() if after is None else log.oldest()))
+    while True:
+        # Between two messages may lie any number of edits: each look begins with one.
+        if after is None:
+            at = next((n for n in numbers if before is None or n < before), None)
+        else:
+            at = next((n for n in numbers if n > after), None)
+        if at is None:
+            return
+        if after is None:
+            held = recall(room, before=at + 1, limit=stride)
+        else:
+            held = recall(room, after=at - 1, limit=stride)
+        if not held:
+            return
         for envelope in held if after is not None else reversed(held):
-            if envelope["seq"] < log.first:
-                return
             # A room is shared: other services' messages are numbered with ours.
             if envelope["svc"] == "chat" and envelope["type"] == "msg":
                 logged = log.find(envelope["data"]["id"])
