@@ -44,7 +44,8 @@ class Gateway:
         self._config = folder / "wsprism.yaml"
         gateway: dict[str, Any] = {
             "listen": f"127.0.0.1:{self.port}",
-            "history": {"file": str(self._history)},
+            # All that is said is looked for at the end.
+            "history": {"file": str(self._history), "messages": 100_000},
         }
         config = {"version": 1, "gateway": gateway, "tenants": [_TENANT]}
         self._config.write_text(yaml.safe_dump(config))
