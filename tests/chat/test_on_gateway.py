@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from support.entering import enter
+from support.services import Bouncer
 from support.waiting import until
 from wsprism_chat.direct import direct_room
 from wsprism_chat.plugin import ChatPlugin
-from wsprism_core import Gateway, Kick, Service, Session, hookimpl
 from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
 
 
@@ -412,8 +413,8 @@ async def test_who_was_banned_while_away_does_not_come_back(
     gateway: type[GatewayHarness],
 ) -> None:
     async with lobby(gateway, "ann") as (gw, ann):
-        bob = await gw.dial(ticket="dev:bob", name="bob")
-        token = (await bob.expect_push("sys.authed"))["data"]["resume"]
+        bob, told = await enter(gw, "bob")
+        token = told["resume"]
         await bob.join("lobby")
         bob.drop_link()
         await gw.settle()
@@ -437,8 +438,8 @@ async def test_who_is_kicked_while_one_of_his_connections_is_away_is_out_with_al
     gateway: type[GatewayHarness],
 ) -> None:
     async with lobby(gateway, "ann", "bob") as (gw, ann, bob):
-        phone = await gw.dial(ticket="dev:bob", name="phone")
-        token = (await phone.expect_push("sys.authed"))["data"]["resume"]
+        phone, told = await enter(gw, "bob")
+        token = told["resume"]
         await phone.join("lobby")
         phone.drop_link()
         await gw.settle()
@@ -707,8 +708,8 @@ async def test_who_drops_and_comes_back_was_never_offline(
     gateway: type[GatewayHarness],
 ) -> None:
     async with lobby(gateway, "ann") as (gw, ann):
-        bob = await gw.dial(ticket="dev:bob", name="bob")
-        token = (await bob.expect_push("sys.authed"))["data"]["resume"]
+        bob, told = await enter(gw, "bob")
+        token = told["resume"]
         await bob.join("lobby")
         bob.drop_link()
         assert await statuses(gw, ann) == []
@@ -724,30 +725,13 @@ async def test_who_drops_and_comes_back_was_never_offline(
         assert gone["since_ms"] == dropped_ms
 
 
-class Bouncer:
-    """Kicks bob as soon as he is there, before chat has heard of him."""
-
-    name = "bouncer"
-    wsprism_api = 1
-
-    @hookimpl
-    def register_services(self) -> Service:
-        return Service(name="bouncer")
-
-    @hookimpl
-    def on_start(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    @hookimpl
-    def on_open(self, session: Session) -> None:
-        if session.user == "user:bob":
-            self.gateway.perform(Kick("out", session.id), tenant=session.tenant)
-
-
 async def test_who_is_kicked_as_he_comes_is_not_here(
     gateway: type[GatewayHarness],
 ) -> None:
-    async with gateway(Bouncer(), ChatPlugin) as gw, gw.connect("ann") as ann:
+    async with (
+        gateway(Bouncer("open", user="user:bob"), ChatPlugin) as gw,
+        gw.connect("ann") as ann,
+    ):
         bob = await gw.dial()
         await bob.send_fields(
             {"svc": "sys", "type": "auth", "data": {"ticket": "dev:bob"}}

@@ -5,27 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 
+from support.wheels import Environment, clean_environment
+
 ROOT = Path(__file__).parents[2]
 #: What runs in process and sees most of what is compiled.
 SUITES = ("core/protocol", "core/policy", "core/realtime", "core/gateway", "chat")
 
+#: What they need besides.
+TOOLS = (
+    "pytest",
+    "pytest-asyncio",
+    "pytest-timeout",
+    "hypothesis",
+    "kosoku",
+    "schemathesis",
+    "psutil",
+)
+
 pytestmark = [pytest.mark.downstream, pytest.mark.timeout(600)]
-
-
-def run(*command: str, cwd: Path, **variables: str) -> str:
-    unwanted = ("PYTHONPATH", "VIRTUAL_ENV", "WSPRISM_PLUGINS")
-    kept = {name: v for name, v in os.environ.items() if name not in unwanted}
-    done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, env={**kept, **variables}
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout
 
 
 def can_compile() -> bool:
@@ -45,23 +47,25 @@ def test_the_compiled_wheel_passes_what_the_sources_pass(tmp_path: Path) -> None
     shutil.copytree(
         ROOT / "wsprism-core", core, ignore=shutil.ignore_patterns("__pycache__")
     )
-    wheels, python = tmp_path / "wheels", str(tmp_path / "venv" / "bin" / "python")
-    build = ("uv", "build", "--quiet", "--wheel", "--out-dir", str(wheels))
-    run(*build, str(core), cwd=tmp_path, HATCH_BUILD_HOOKS_ENABLE="1")
-    for package in ("chat", "game", "market", "cli"):
-        run(*build, str(ROOT / f"wsprism-{package}"), cwd=tmp_path)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    run("uv", "venv", "--quiet", "--python", version, "venv", cwd=tmp_path)
-    install = ("uv", "pip", "install", "--quiet", "--python", python)
-    run(*install, *map(str, wheels.glob("*.whl")), cwd=tmp_path)
-    tools = "pytest pytest-asyncio pytest-timeout hypothesis kosoku schemathesis psutil"
-    run(*install, *tools.split(), cwd=tmp_path)
+    environment = Environment(tmp_path)
+    environment.build(core, HATCH_BUILD_HOOKS_ENABLE="1")
+    packages = [f"wsprism-{name}" for name in ("chat", "game", "market", "cli")]
+    for package in packages:
+        environment.build(ROOT / package)
+    environment.create()
+    environment.install("wsprism-core", *packages, *TOOLS)
 
-    said = run(str(tmp_path / "venv" / "bin" / "wsprism"), "--version", cwd=tmp_path)
-    assert said.startswith("wsprism-core ")
-    assert "(compiled)" in said
-    suites = (str(ROOT / "tests" / suite) for suite in SUITES)
-    tests = run(
-        python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites, cwd=ROOT
+    told = environment.wsprism("--version").stdout
+    assert told.startswith("wsprism-core ")
+    assert "(compiled)" in told
+    suites = [str(ROOT / "tests" / suite) for suite in SUITES]
+    python = str(environment.bin / "python")
+    tests = subprocess.run(
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
     )
-    assert " passed" in tests
+    assert tests.returncode == 0, tests.stdout[-4000:] + tests.stderr[-4000:]
+    assert " passed" in tests.stdout

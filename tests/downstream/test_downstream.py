@@ -7,17 +7,15 @@ in it works for everybody who has pip.
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
+from support.wheels import Environment, clean_environment
 from wsprism_core.client import FrameEvent, TextEvent, connect
 
 ROOT = Path(__file__).parents[2]
@@ -26,55 +24,13 @@ DICE = Path(__file__).parent / "wsprism-dice"
 pytestmark = [pytest.mark.downstream, pytest.mark.timeout(240)]
 
 
-class Environment:
-    """A fresh environment with wheels in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.wheels = folder / "wheels"
-        self.bin = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-
-    def uv(self, *arguments: str) -> None:
-        uv = shutil.which("uv")
-        assert uv is not None
-        done = subprocess.run(
-            [uv, *arguments], cwd=self.folder, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-
-    def build(self, project: Path, *options: str) -> None:
-        wheels = str(self.wheels)
-        self.uv("build", "--quiet", "--wheel", "-o", wheels, *options, str(project))
-
-    def install(self, *packages: str) -> None:
-        python = str(self.bin / "python")
-        wheels = str(self.wheels)
-        self.uv("pip", "install", "--python", python, "--find-links", wheels, *packages)
-
-    def wsprism(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self.bin / "wsprism"), *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=clean_environment(),
-        )
-
-
-def clean_environment() -> dict[str, str]:
-    unwanted = ("PYTHONPATH", "VIRTUAL_ENV", "WSPRISM_PLUGINS")
-    return {name: value for name, value in os.environ.items() if name not in unwanted}
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Core, chat and the third party's package, as wheels in an environment."""
     environment = Environment(tmp_path_factory.mktemp("downstream"))
     environment.build(ROOT, "--all-packages")
     environment.build(DICE)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    environment.uv("venv", "--quiet", "--python", version, str(environment.bin.parent))
+    environment.create()
     environment.install("wsprism-core", "wsprism-chat", "wsprism-dice")
     return environment
 

@@ -15,6 +15,8 @@ from wsprism_core import (
     Gateway,
     HotFrame,
     Inbound,
+    Kick,
+    LeaveRoom,
     Opcode,
     Outbound,
     Reply,
@@ -165,3 +167,51 @@ class Late:
         self.started.append(message.data)
         await self.gate.wait()
         return Reply("done", message.data)
+
+
+class Bouncer:
+    """Does at once, in one of its hooks, what ends what it was told of.
+
+    Args:
+        at: The event at which it does so.
+        leaves: Whether it ends the membership, and not the session.
+        user: Whose alone; None is everybody's.
+    """
+
+    wsprism_api = 1
+    name = "bouncer"
+
+    def __init__(
+        self, at: str, *, leaves: bool = False, user: str | None = None
+    ) -> None:
+        self.at = at
+        self.leaves = leaves
+        self.user = user
+        self.gateway: Gateway
+
+    @hookimpl
+    def register_services(self) -> Service:
+        return Service(name="bouncer")
+
+    @hookimpl
+    def on_start(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    @hookimpl
+    def on_open(self, session: Session) -> None:
+        self.heard("open", session)
+
+    @hookimpl
+    def on_join(self, session: Session, room: str) -> None:
+        self.heard("join", session)
+
+    @hookimpl
+    def on_leave(self, session: Session, room: str) -> None:
+        self.heard("leave", session)
+
+    def heard(self, event: str, session: Session) -> None:
+        if event == self.at and self.user in (None, session.user):
+            end = (
+                LeaveRoom(session.id, "r1") if self.leaves else Kick("out", session.id)
+            )
+            self.gateway.perform(end, tenant=session.tenant)

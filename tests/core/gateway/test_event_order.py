@@ -6,59 +6,13 @@ from typing import Any
 
 import pytest
 
+from support.services import Bouncer
 from wsprism_core import (
-    Gateway,
     Identity,
-    Kick,
-    LeaveRoom,
-    Service,
     Session,
     hookimpl,
 )
 from wsprism_core.testing import GatewayHarness, ScriptedClient
-
-
-class Bouncer:
-    """Does at once, in one of its hooks, what ends what it was told of.
-
-    Args:
-        at: The event at which it does so.
-        leaves: Whether it ends the membership, and not the session.
-    """
-
-    wsprism_api = 1
-
-    def __init__(self, at: str, *, leaves: bool = False) -> None:
-        self.at = at
-        self.leaves = leaves
-        self.gateway: Gateway
-
-    @hookimpl
-    def register_services(self) -> Service:
-        return Service(name="bouncer")
-
-    @hookimpl
-    def on_start(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    @hookimpl
-    def on_open(self, session: Session) -> None:
-        self.heard("open", session)
-
-    @hookimpl
-    def on_join(self, session: Session, room: str) -> None:
-        self.heard("join", session)
-
-    @hookimpl
-    def on_leave(self, session: Session, room: str) -> None:
-        self.heard("leave", session)
-
-    def heard(self, event: str, session: Session) -> None:
-        if event == self.at:
-            end = (
-                LeaveRoom(session.id, "r1") if self.leaves else Kick("out", session.id)
-            )
-            self.gateway.perform(end, tenant=session.tenant)
 
 
 class Witness:

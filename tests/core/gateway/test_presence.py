@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from support.entering import enter
 from wsprism_core.gateway import presence
 from wsprism_core.protocol.codecs import JSON, load_json
 from wsprism_core.protocol.layout import FrameKind
@@ -258,8 +259,8 @@ async def test_who_was_away_is_told_again_who_is_there(
         gw.connect(user="bob") as bob,
         gw.connect(user="cat") as cat,
     ):
-        ann = await gw.dial(ticket="dev:ann")
-        token = (await ann.expect_push("sys.authed"))["data"]["resume"]
+        ann, authed = await enter(gw)
+        token = authed["resume"]
         for client in ann, bob:
             await client.join("r1")
         await gw.advance(1)
@@ -276,8 +277,8 @@ async def test_who_certainly_knows_is_told_nothing_again(
     gateway: type[GatewayHarness],
 ) -> None:
     async with gateway() as gw:
-        ann = await gw.dial(ticket="dev:ann")
-        token = (await ann.expect_push("sys.authed"))["data"]["resume"]
+        ann, authed = await enter(gw)
+        token = authed["resume"]
         await ann.join("r1")
         # A ping goes and is answered: what was told before it has arrived.
         await gw.advance(25)
@@ -293,8 +294,8 @@ async def test_lists_of_many_rooms_end_nobody_who_reads_slowly(
     monkeypatch.setattr(outbox, "WRITE_CHUNK", 100)
     lanes = {"interactive": {"max_messages": 3}}
     async with gateway(config=config_with(gateway={"lanes": lanes})) as gw:
-        ann = await gw.dial(ticket="dev:ann")
-        token = (await ann.expect_push("sys.authed"))["data"]["resume"]
+        ann, authed = await enter(gw)
+        token = authed["resume"]
         rooms = [f"r{number}" for number in range(8)]
         for room in rooms:
             await ann.join(room)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from support.entering import enter
 from support.services import Lab
 from wsprism_core import JoinRoom, Kick, LeaveRoom, Session, hookimpl
 from wsprism_core.config import out_of_the_box
@@ -15,7 +16,7 @@ from wsprism_core.protocol.codecs import JSON
 from wsprism_core.protocol.layout import MAX_SAFE_INTEGER, MAX_U32
 from wsprism_core.realtime.delivery import MessageTooLarge
 from wsprism_core.realtime.lanes import DEFAULT_LANES
-from wsprism_core.testing import GatewayHarness, ScriptedClient, config_with
+from wsprism_core.testing import GatewayHarness, config_with
 
 #: Rooms that a session may be in.
 MOST_ROOMS = out_of_the_box().gateway.max_rooms_per_session
@@ -56,14 +57,6 @@ class Door(Lab):
     @hookimpl
     def on_start(self, gateway: Any) -> None:
         self.gateway = gateway
-
-
-async def enter(
-    gw: GatewayHarness, user: str = "ann", resume: str | None = None
-) -> tuple[ScriptedClient, dict[str, Any]]:
-    """Return a client that is connected, and what it was told of itself."""
-    client = await gw.dial(ticket=f"dev:{user}", resume=resume)
-    return client, (await client.expect_push("sys.authed"))["data"]
 
 
 async def test_a_dropped_session_goes_on(gateway: type[GatewayHarness]) -> None:
@@ -397,19 +390,16 @@ async def test_a_tenant_ends_its_own_where_there_are_too_many(
 ) -> None:
     config = config_with(gateway={"max_detached": 3}, tenants=("a", "b"))
 
-    async def enter(
-        tenant: str, user: str, resume: str | None = None
-    ) -> tuple[ScriptedClient, dict[str, Any]]:
-        client = await gw.dial(ticket=f"dev:{user}", tenant=tenant, resume=resume)
-        return client, (await client.expect_push("sys.authed"))["data"]
-
     async with gateway(config=config) as gw:
         tokens = []
         for tenant, user in ("b", "vic"), *(("a", f"u{n}") for n in range(4)):
-            client, told = await enter(tenant, user)
+            client, told = await enter(gw, user, tenant=tenant)
             tokens.append((tenant, user, told["resume"]))
             client.drop_link()
-        back = [(await enter(*token))[1]["resumed"] for token in tokens]
+        back = [
+            (await enter(gw, user, tenant=tenant, resume=token))[1]["resumed"]
+            for tenant, user, token in tokens
+        ]
         assert back == [True, False, False, True, True]
 
 

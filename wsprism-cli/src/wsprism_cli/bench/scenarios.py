@@ -121,21 +121,68 @@ class Scenario:
         )
 
 
-def _echo(load: Load) -> Plan:
-    streams = tuple(
+def _both_forms(load: Load, group: str, senders: int, room: str) -> tuple[Stream, ...]:
+    """Return text messages of a group, and hot frames beside them."""
+    return tuple(
         Stream(
             name=name,
             lane=lane,
             kind=kind,
-            group="clients",
-            senders=load.clients,
-            room="echo-{n}",
+            group=group,
+            senders=senders,
+            room=room,
             size=load.size,
             rate=load.rate,
             window=load.window,
         )
         for name, lane, kind in _BOTH_FORMS
     )
+
+
+def _chat(
+    load: Load, senders: int, room: str, *, rate: float, window: int = 0
+) -> Stream:
+    """Return what the talkers say."""
+    return Stream(
+        name="chat",
+        lane="interactive",
+        kind="chat",
+        group="talkers",
+        senders=senders,
+        room=room,
+        size=load.size,
+        rate=rate,
+        window=window,
+    )
+
+
+def _players(load: Load, senders: int, *, pings: float) -> tuple[Stream, ...]:
+    """Return what the players send and get; `pings` are those of each in a second."""
+    return (
+        Stream(
+            name="control",
+            lane="control",
+            kind="ping",
+            group="players",
+            senders=senders,
+            rate=pings,
+        ),
+        Stream(
+            name="game",
+            lane="realtime",
+            kind="input",
+            group="players",
+            senders=senders,
+            room="match",
+            size=load.size,
+            rate=30,
+        ),
+        Stream(name="market", lane="market", kind="ticker", group="players"),
+    )
+
+
+def _echo(load: Load) -> Plan:
+    streams = _both_forms(load, "clients", load.clients, "echo-{n}")
     return Plan(
         scenario="echo",
         groups=(Group(name="clients", size=load.clients, rooms=("echo-{n}",)),),
@@ -148,20 +195,7 @@ def _fanout(load: Load) -> Plan:
     publishers = min(8, max(1, load.clients // 4))
     # Some who send nothing are timed too; the others are only counted.
     timed = min(load.clients - publishers, publishers)
-    streams = tuple(
-        Stream(
-            name=name,
-            lane=lane,
-            kind=kind,
-            group="publishers",
-            senders=publishers,
-            room="hall",
-            size=load.size,
-            rate=load.rate,
-            window=load.window,
-        )
-        for name, lane, kind in _BOTH_FORMS
-    )
+    streams = _both_forms(load, "publishers", publishers, "hall")
     rest = load.clients - publishers - timed
     return Plan(
         scenario="fanout",
@@ -221,36 +255,8 @@ def _flood(load: Load) -> Plan:
             ),
         ),
         streams=(
-            Stream(
-                name="control",
-                lane="control",
-                kind="ping",
-                group="players",
-                senders=players,
-                rate=5,
-            ),
-            Stream(
-                name="game",
-                lane="realtime",
-                kind="input",
-                group="players",
-                senders=players,
-                room="match",
-                size=load.size,
-                rate=30,
-            ),
-            Stream(name="market", lane="market", kind="ticker", group="players"),
-            Stream(
-                name="chat",
-                lane="interactive",
-                kind="chat",
-                group="talkers",
-                senders=publishers,
-                room="lobby",
-                size=load.size,
-                rate=load.rate,
-                window=load.window,
-            ),
+            *_players(load, players, pings=5),
+            _chat(load, publishers, "lobby", rate=load.rate, window=load.window),
         ),
         phases=(
             Phase(name="warming up", seconds=WARM_UP, streams=calm, recorded=False),
@@ -305,16 +311,7 @@ def _slow(load: Load) -> Plan:
                 size=200,
                 rate=30,
             ),
-            Stream(
-                name="chat",
-                lane="interactive",
-                kind="chat",
-                group="talkers",
-                senders=1,
-                room="lobby",
-                size=load.size,
-                rate=load.rate or 2 * SLOW_READER / load.size,
-            ),
+            _chat(load, 1, "lobby", rate=load.rate or 2 * SLOW_READER / load.size),
         ),
         phases=(
             # Until the lanes of the slow are full.
@@ -356,18 +353,7 @@ def _resume(load: Load) -> Plan:
                 spread=rooms,
             ),
         ),
-        streams=(
-            Stream(
-                name="chat",
-                lane="interactive",
-                kind="chat",
-                group="talkers",
-                senders=rooms,
-                room="hall-{n}",
-                size=load.size,
-                rate=load.rate or 2,
-            ),
-        ),
+        streams=(_chat(load, rooms, "hall-{n}", rate=load.rate or 2),),
         phases=(
             Phase(name="before", seconds=2.0, streams=("chat",), recorded=False),
             Phase(
@@ -394,16 +380,7 @@ def _history(load: Load) -> Plan:
             ),
         ),
         streams=(
-            Stream(
-                name="chat",
-                lane="interactive",
-                kind="chat",
-                group="talkers",
-                senders=talkers,
-                room="hall",
-                size=load.size,
-                rate=load.rate or 20,
-            ),
+            _chat(load, talkers, "hall", rate=load.rate or 20),
             Stream(
                 name="pages",
                 lane="bulk",
@@ -442,6 +419,7 @@ def _history(load: Load) -> Plan:
 def _soak(load: Load) -> Plan:
     players = max(1, load.clients // 4)
     passers_by = max(1, load.clients // 4)
+    talkers = max(1, load.clients - players - passers_by)
     return Plan(
         scenario="soak",
         groups=(
@@ -453,7 +431,7 @@ def _soak(load: Load) -> Plan:
             ),
             Group(
                 name="talkers",
-                size=max(1, load.clients - players - passers_by),
+                size=talkers,
                 rooms=("lobby",),
             ),
             Group(
@@ -465,33 +443,11 @@ def _soak(load: Load) -> Plan:
             ),
         ),
         streams=(
-            Stream(
-                name="control",
-                lane="control",
-                kind="ping",
-                group="players",
-                senders=players,
-                rate=1,
-            ),
-            Stream(
-                name="game",
-                lane="realtime",
-                kind="input",
-                group="players",
-                senders=players,
-                room="match",
-                size=load.size,
-                rate=30,
-            ),
-            Stream(name="market", lane="market", kind="ticker", group="players"),
-            Stream(
-                name="chat",
-                lane="interactive",
-                kind="chat",
-                group="talkers",
-                senders=max(1, load.clients - players - passers_by),
-                room="lobby",
-                size=load.size,
+            *_players(load, players, pings=1),
+            _chat(
+                load,
+                max(1, load.clients - players - passers_by),
+                "lobby",
                 rate=load.rate or 1,
             ),
         ),

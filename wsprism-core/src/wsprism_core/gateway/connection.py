@@ -312,8 +312,7 @@ class Connection:
             return
         self.beats_unanswered = -1
         for membership in self.session.memberships.values():
-            membership.proven = membership.probed
-            membership.presence_proven = membership.presence_probed
+            membership.prove()
 
     def control(self, data: bytes) -> None:
         """Send framed control bytes on the control lane."""

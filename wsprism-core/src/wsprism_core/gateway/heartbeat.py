@@ -89,9 +89,7 @@ class Heartbeat:
             if session.outbox.state is CLEAN:
                 # All that was sent goes before the ping: its pong proves that it came.
                 for membership in session.memberships.values():
-                    room = membership.room
-                    membership.probed = room.channel.seq
-                    membership.presence_probed = room.told_version
+                    membership.probe()
             ping = session.wire.framing.ping(b"")
             self._delivery.post_form(session, outgoing_bytes(0, ping))
 

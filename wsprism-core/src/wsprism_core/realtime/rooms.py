@@ -62,6 +62,16 @@ class Membership:
         self.probed = self.proven = room.channel.seq
         self.presence_probed = self.presence_proven = -1
 
+    def probe(self) -> None:
+        """Note that a ping goes out behind all that was sent."""
+        self.probed = self.room.channel.seq
+        self.presence_probed = self.room.told_version
+
+    def prove(self) -> None:
+        """Note that the last ping was answered: all that went before it has arrived."""
+        self.proven = self.probed
+        self.presence_proven = self.presence_probed
+
     def starts_behind(self, seq: int) -> None:
         """Note that all behind a number is sent now, and that none of it has arrived.
 
