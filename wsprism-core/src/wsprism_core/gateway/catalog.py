@@ -39,6 +39,7 @@ class Catalog:
     Attributes:
         lane_index: Each lane's place in that order, by name.
         lane_names: Their names, in that order.
+        bulk: The place of the lane of that name; what comes after it is bulk as well.
         recoverable_lanes: The lanes that recoverable types ride; none where no room is
             recoverable.
     """
@@ -47,6 +48,7 @@ class Catalog:
         index = {lane.name: place for place, lane in enumerate(lanes)}
         self.lane_index = index
         self.lane_names = tuple(lane.name for lane in lanes)
+        self.bulk = index.get("bulk", len(lanes))
         self._types: dict[tuple[str, str], OutboundRoute] = {}
         self._opcodes: dict[tuple[int, int], OutboundRoute] = {}
         self._pulled: dict[tuple[str, str] | tuple[int, int], OutboundRoute] = {}

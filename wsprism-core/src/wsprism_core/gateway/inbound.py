@@ -31,6 +31,9 @@ class TextEntry:
         max_bytes: The largest whole message, None without a limit of its own.
         check: Its schema, or None.
         lane: Where answers to it ride.
+        is_bulk: Whether that is the bulk lane.
+        queue: Where it waits for a handler: what is asked of bulk holds up nothing else
+            that its sender says to the service. No service has a name with a colon.
         tally: Where it is counted.
         latest: Whether one that waits gives way to a newer one.
         key: The field of `data` that tells those apart, or None.
@@ -42,10 +45,12 @@ class TextEntry:
         "check",
         "dedup",
         "drop_stale",
+        "is_bulk",
         "key",
         "lane",
         "latest",
         "max_bytes",
+        "queue",
         "room_rule",
         "route",
         "svc",
@@ -67,6 +72,8 @@ class TextEntry:
         self.max_bytes = kind.max_bytes
         self.check = check
         self.lane = catalog.answer_lane(self.svc, kind.name)
+        self.is_bulk = self.lane >= catalog.bulk
+        self.queue = f"bulk:{self.svc}" if self.is_bulk else self.svc
         self.tally = metrics.messages_of(tenant.id, self.svc, "text")
         shadow = tenant.shadow
         if shadow is not None and not shadow.passes_text(self.svc, kind.name):

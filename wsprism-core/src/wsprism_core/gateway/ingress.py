@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from wsprism_core.actions import ACTION_TYPES, Actions
 from wsprism_core.gateway.builtin import Builtin
+from wsprism_core.gateway.bulk import BulkTurns
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.checks import Check
 from wsprism_core.gateway.egress import Egress, Origin
@@ -86,6 +87,7 @@ class Ingress:
         self._rooms = rooms
         self._metrics = metrics
         self._failures = failures
+        self._bulk = BulkTurns()
         self._tables: dict[Tenant, InboundTable] = {}
 
     def table(self, tenant: Tenant) -> InboundTable:
@@ -263,8 +265,10 @@ class Ingress:
         route = entry.route
         handle = route.on_message
         assert handle is not None
-        if route.is_async or connection.handlers_busy(entry.svc):
-            start = partial(handle, session, message)
+        if entry.is_bulk or route.is_async or connection.handlers_busy(entry.svc):
+            start: Start = partial(handle, session, message)
+            if entry.is_bulk:
+                start = partial(self._bulk.run, start)
             self._queue(connection, entry, message, origin, size, start)
             return
         try:
@@ -382,7 +386,7 @@ class Ingress:
         size: int,
         start: Start,
     ) -> None:
-        """Let an async handler run behind those before it.
+        """Let a handler run behind those before it.
 
         Raises:
             ProtocolError: As many as may wait do so already.
@@ -403,7 +407,7 @@ class Ingress:
             start, finish, size, key, lambda: self._newest.supersede(entry, origin)
         )
         try:
-            connection.handlers().submit(entry.svc, job)
+            connection.handlers().submit(entry.queue, job)
         except ProtocolError:
             forget_number(origin)
             raise
