@@ -152,6 +152,9 @@ class Client:
         # Rooms that it wanted to leave, and then not to go on in from a number.
         self._given_up: set[str] = set()
         self._had_given_up: set[str] = set()
+        # Rooms that it was told to have left, and whose `sys.joined` never came to it:
+        # both while its connection was gone. None where it has not come back.
+        self._unheard: set[str] | None = None
         self._keeping = keeping
         self._encode = CODECS[codec].encode
         self._kind = FrameKind.TEXT if codec == "json" else FrameKind.BINARY
@@ -174,6 +177,7 @@ class Client:
         self.link = link
         self.goes_on = goes_on
         self.token = None
+        self._unheard = None
         self._had_given_up, self._given_up = self._given_up, set()
         self.closed = None
         self.prompt = link.rate is None
@@ -350,6 +354,7 @@ class Client:
         if not resumed:
             return
         self.resumed += 1
+        self._unheard = set()
         for told in data["rooms"]:
             self._go_on(told)
         lost = [
@@ -385,7 +390,10 @@ class Client:
         seat = self.seats.pop(room, None)
         self._given_up.discard(room)
         if seat is None:
-            self._wrong(Invariant.LEFT, f"{room} is left again")
+            if self._unheard is None or room in self._unheard:
+                self._wrong(Invariant.LEFT, f"{room} is left again")
+            else:
+                self._unheard.add(room)
         else:
             self.seen[room] = (seat.epoch, seat.seq)
             del self._aliases[seat.alias]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final
 
 from simulation.facts import Facts, read_facts
@@ -109,6 +109,21 @@ class Marker(Posted):
         return f"the marker of {self._told}"
 
 
+class Cell:
+    """A place in a lane, in which the newest of a key replaces its elder.
+
+    Attributes:
+        message: What stands there.
+        number: When the place was taken, of all the session's places.
+    """
+
+    __slots__ = ("message", "number")
+
+    def __init__(self, message: Posted, number: int) -> None:
+        self.message = message
+        self.number = number
+
+
 class Tally:
     """What happened in one lane, over all sessions."""
 
@@ -154,8 +169,7 @@ class Ledger:
     Attributes:
         session: The session, once something is posted to it.
         stalled: Whether its socket took nothing, and not all has left since.
-        pending: By lane, oldest first, what is to be written or told as lost. Each is a
-            list of one, in which the newest of a key replaces its elder.
+        pending: By lane, oldest first, what is to be written or told as lost.
     """
 
     def __init__(
@@ -171,7 +185,7 @@ class Ledger:
         self.tenant = tenant
         self.session: Session | None = None
         self.stalled = False
-        self.pending: list[deque[list[Posted]]] = [deque() for _ in lanes]
+        self.pending: list[deque[Cell]] = [deque() for _ in lanes]
         self._lanes = lanes
         self._tallies = tallies
         self._counters = counters
@@ -180,8 +194,9 @@ class Ledger:
         # What sources gave since the last write.
         self._pulled: list[Posted] = []
         self._batch: dict[Posted, None] = {}
-        self._latest: list[dict[Hashable, list[Posted]]] = [{} for _ in lanes]
+        self._latest: list[dict[Hashable, Cell]] = [{} for _ in lanes]
         self._credit = [0] * len(lanes)
+        self._number = 0
         # Since the session stalled last.
         self._conflated = [0] * len(lanes)
         self._written: deque[Posted] = deque(maxlen=_REMEMBERED)
@@ -195,7 +210,7 @@ class Ledger:
         """Note a message that is posted to the session."""
         lane = message.lane
         self._tallies[lane].posted += 1
-        cell = [message]
+        cell = self._place(message)
         if self.stalled and message.delivery is LATEST:
             elder = self._latest[lane].setdefault(message.slot, cell)
             if elder is not cell:
@@ -206,27 +221,29 @@ class Ledger:
     def marked(self, marker: Marker) -> None:
         """Note a marker; one of the same source and key waits once only."""
         queue = self.pending[marker.lane]
-        for (message,) in queue:
+        for message in _messages(queue):
             if isinstance(message, Marker) and message.slot == marker.slot:
                 return
-        queue.append([marker])
+        queue.append(self._place(marker))
 
     def pulled(self, lane: int, slot: Hashable, got: list[Posted], more: bool) -> None:
         """Note what a source gave: it stands where the marker stood."""
         queue = self.pending[lane]
         waiting = (
             place
-            for place, (message,) in enumerate(queue)
+            for place, message in enumerate(_messages(queue))
             if isinstance(message, Marker) and message.slot == slot
         )
         place = next(waiting, None)
         if place is None:
             self.wrong(Invariant.PULLED, "a source is asked that nobody marked")
             return
+        number = queue[place].number
         if not (more and got):
             del queue[place]
         for message in reversed(got):
-            queue.insert(place, [message])
+            queue.insert(place, Cell(message, number))
+        self._note_empty()
         self._tallies[lane].pulled += len(got)
         self._pulled += got
         # What one question to a source brings has one turn.
@@ -238,11 +255,12 @@ class Ledger:
             kept = [
                 cell
                 for cell in queue
-                if cell[0].room is not room
-                or not (cell[0].seq is not None or cell[0].replay)
+                if cell.message.room is not room
+                or not (cell.message.seq is not None or cell.message.replay)
             ]
             self._tallies[lane].discarded += len(queue) - len(kept)
             self.pending[lane] = deque(kept)
+        self._note_empty()
 
     def full(self) -> None:
         """Note that the socket takes nothing: the delivery classes come into force."""
@@ -253,8 +271,8 @@ class Ledger:
         for lane, queue in enumerate(self.pending):
             if queue:
                 self.pending[lane] = deque()
-                for (message,) in queue:
-                    cell = [message]
+                for message in _messages(queue):
+                    cell = self._place(message)
                     if message.delivery is LATEST:
                         elder = self._latest[lane].setdefault(message.slot, cell)
                         if elder is not cell:
@@ -273,17 +291,18 @@ class Ledger:
     def left(self, room: object) -> None:
         """Note that nothing of a room follows."""
         for lane, queue in enumerate(self.pending):
-            gone = [cell[0] for cell in queue if cell[0].room is room]
+            gone = [cell.message for cell in queue if cell.message.room is room]
             if gone:
-                kept = (cell for cell in queue if cell[0].room is not room)
+                kept = (cell for cell in queue if cell.message.room is not room)
                 self.pending[lane] = deque(kept)
                 self._latest[lane] = {
                     slot: cell
                     for slot, cell in self._latest[lane].items()
-                    if cell[0].room is not room
+                    if cell.message.room is not room
                 }
                 self._gone += gone
                 self._tallies[lane].discarded += len(gone)
+        self._note_empty()
 
     def ended(self, *, slow: bool = False, late: bool = False) -> None:
         """Note the end of the link.
@@ -346,7 +365,7 @@ class Ledger:
         if not socket_full:
             for lane, queue in enumerate(self.pending):
                 if queue:
-                    message = queue[0][0]
+                    message = queue[0].message
                     if any(outbox.depth(lane)):
                         self.wrong(Invariant.FLUSH, f"{message} waits for nothing")
                     else:
@@ -366,7 +385,9 @@ class Ledger:
                 continue
             queue = self.pending[lane]
             owed = sum(
-                len(cell[0].data) for cell in queue if not isinstance(cell[0], Marker)
+                len(cell.message.data)
+                for cell in queue
+                if not isinstance(cell.message, Marker)
             )
             if messages == len(queue) and size != owed:
                 self.wrong(
@@ -382,11 +403,12 @@ class Ledger:
         for lane, queue in enumerate(self.pending):
             if not queue:
                 continue
-            message = queue[0][0]
+            message = queue[0].message
             if data.startswith(message.data, at):
                 if message not in self._batch:
                     self._check_turn_of(lane, above=above)
                 queue.popleft()
+                self._note_empty()
                 if self.stalled:
                     if message.delivery is LATEST:
                         del self._latest[lane][message.slot]
@@ -429,21 +451,22 @@ class Ledger:
                 self.wrong(Invariant.RANGES, f"{data}: {wrong}")
                 return
             left = count
-        elif not queue or not covers(queue[0][0]):
+        elif not queue or not covers(queue[0].message):
             self.wrong(Invariant.VOLATILE, f"{data} stands where nothing was lost")
             return
         else:
             left = count
-        kept: deque[list[Posted]] = deque()
+        kept: deque[Cell] = deque()
         for cell in queue:
-            if left and covers(cell[0]):
-                self._lost.append(cell[0])
+            if left and covers(cell.message):
+                self._lost.append(cell.message)
                 left -= 1
             else:
                 kept.append(cell)
         if left:
             self.wrong(Invariant.VOLATILE, f"{data} is {left} too many")
         self.pending[lane] = kept
+        self._note_empty()
         tally = self._tallies[lane]
         if first is None:
             tally.dropped += count
@@ -454,7 +477,7 @@ class Ledger:
 
     def _wrong_range(
         self,
-        queue: deque[list[Posted]],
+        queue: deque[Cell],
         covers: Callable[[Posted], bool],
         data: dict[str, int],
     ) -> str | None:
@@ -462,9 +485,9 @@ class Ledger:
         first, last, count = data["from_seq"], data["to_seq"], data["count"]
         if count != last - first + 1:
             return "the count is not that of the range"
-        if not queue or not covers(queue[0][0]):
+        if not queue or not covers(queue[0].message):
             return "it does not stand where the missing messages stood"
-        owed = [cell[0].seq for cell in queue if covers(cell[0])]
+        owed = [cell.message.seq for cell in queue if covers(cell.message)]
         if owed != list(range(first, last + 1)):
             return f"missing are {owed[0]} to {owed[-1]}, {len(owed)} in all"
         slot = (str(data["svc"]), str(data.get("room")))
@@ -476,39 +499,57 @@ class Ledger:
     def _check_turn_of(self, lane: int, *, above: bool) -> None:
         """Check that it is a lane's turn."""
         if above:
-            if self._credit[lane] < STARVATION_FLOOR or not self.stalled:
+            if not (self.stalled and self._is_due(lane)):
                 waits = next(i for i, queue in enumerate(self.pending) if queue)
                 self.wrong(
                     Invariant.LANES,
                     f"{self._lanes[lane].name} goes before {self._lanes[waits].name}",
                 )
-            self._credit[lane] -= STARVATION_FLOOR
+            self._credit[lane] = max(0, self._credit[lane] - STARVATION_FLOOR)
         elif self.stalled:
             for below in range(lane + 1, len(self._lanes)):
-                if self.pending[below] and self._credit[below] >= STARVATION_FLOOR:
+                if self._is_due(below):
                     self.wrong(
                         Invariant.FLOOR,
                         f"{self._lanes[below].name} waits, {self._credit[below]} bytes "
                         "went above it",
                     )
 
+    def _is_due(self, lane: int) -> bool:
+        """Whether a lane below the first may go now: what was there before it may not.
+
+        That of the first lane is never overtaken.
+        """
+        queue, first = self.pending[lane], self.pending[0]
+        if not queue or self._credit[lane] < STARVATION_FLOOR:
+            return False
+        return not first or queue[0].number < first[0].number
+
     def _credit_below(self, lane: int, size: int) -> None:
         for below in range(lane + 1, len(self._lanes)):
             if self.pending[below]:
                 self._credit[below] += size
-            else:
-                self._credit[below] = 0
 
-    def _replace(self, lane: int, elder: list[Posted], newer: Posted) -> None:
-        self._replaced.append(elder[0])
-        elder[0] = newer
+    def _note_empty(self) -> None:
+        """Note that a lane in which nothing waits saves nothing up."""
+        for lane, queue in enumerate(self.pending):
+            if not queue:
+                self._credit[lane] = 0
+
+    def _place(self, message: Posted) -> Cell:
+        self._number += 1
+        return Cell(message, self._number)
+
+    def _replace(self, lane: int, elder: Cell, newer: Posted) -> None:
+        self._replaced.append(elder.message)
+        elder.message = newer
         self._tallies[lane].conflated += 1
         self._conflated[lane] += 1
 
     def _exceeded(self) -> Iterator[bool]:
         """Yield for each lane whether it could not hold what the session is owed."""
         for queue, bounds in zip(self.pending, self._lanes, strict=True):
-            size = sum(len(cell[0].data) for cell in queue)
+            size = sum(len(cell.message.data) for cell in queue)
             yield len(queue) > bounds.max_messages or size > bounds.max_bytes
 
     # --------------------------------------------------- what it was that went wrong
@@ -517,9 +558,9 @@ class Ledger:
         """Say what is wrong with a message that was not the next one of any lane."""
         shown = Posted(frame)
         for queue in self.pending:
-            for place, (message,) in enumerate(queue):
+            for place, message in enumerate(_messages(queue)):
                 if message.data == frame:
-                    skipped = queue[0][0]
+                    skipped = queue[0].message
                     told = f"was overtaken by {shown} from {place} places behind"
                     late = skipped.data in rest or self._holds(message.lane, rest)
                     if late and skipped.delivery is not LATEST:
@@ -567,6 +608,10 @@ class Ledger:
 
     def wrong(self, invariant: Invariant, told: str) -> None:
         self._violated(invariant, f"{self.name}: {told}")
+
+
+def _messages(queue: Iterable[Cell]) -> Iterator[Posted]:
+    return (cell.message for cell in queue)
 
 
 def _frames(data: bytes, at: int = 0) -> Iterator[bytes]:

@@ -1,68 +1,106 @@
-"""Requests of the bulk lane: one in a turn of the event loop."""
+"""Requests of the bulk lane: one in a turn."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
 
 from wsprism_core import (
     Actions,
     Envelope,
+    ErrorCode,
     Inbound,
     Outbound,
+    ProtocolError,
     Reply,
     Service,
     Session,
     hookimpl,
 )
-from wsprism_core.gateway.bulk import BulkTurns
-from wsprism_core.testing import GatewayHarness, config_with
+from wsprism_core.gateway.bulk import MAX_BYTES, BulkQueue
+from wsprism_core.testing import GatewayHarness, VirtualClock, config_with
+
+if TYPE_CHECKING:
+    from wsprism_core.gateway.connection import Connection
 
 
-async def tick(turns: list[Any], count: int) -> None:
-    """Note each turn of the event loop."""
-    for number in range(count):
-        turns.append(number)
-        await asyncio.sleep(0)
+class Asker:
+    """Stands for a connection."""
+
+    def __init__(self, max_waiting: int = 64) -> None:
+        self.session: object | None = object()
+        self.max_waiting = max_waiting
 
 
-async def test_each_has_a_turn_to_itself_in_the_order_of_asking() -> None:
-    bulk, turns = BulkTurns(), list[Any]()
-    asked = [
-        asyncio.ensure_future(bulk.run(partial(turns.append, name))) for name in "abc"
-    ]
-    await tick(turns, 8)
-    await asyncio.gather(*asked)
-    places = [turns.index(name) for name in "abc"]
-    # Between two of them there is a turn in which everything else goes on.
-    assert [later - place for place, later in pairwise(places)] == [2, 2]
+class Place:
+    """A queue, and what was done in each turn."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.queue = BulkQueue(self.clock)
+        self.done: list[Any] = []
+
+    def ask(self, asker: Asker, name: str, size: int = 10) -> None:
+        self.queue.put(
+            cast("Connection", asker),
+            size,
+            lambda: self.done.append(name),
+            self.refused,
+        )
+
+    def refused(self, error: ProtocolError) -> None:
+        self.done.append(error.msg)
+
+    def turns(self, count: int) -> list[list[Any]]:
+        turns = []
+        for _ in range(count):
+            self.done = []
+            self.clock.run_turn()
+            turns.append(self.done)
+        return turns
 
 
-async def test_one_who_is_gone_costs_no_turn() -> None:
-    bulk, turns = BulkTurns(), list[Any]()
-    asked = [
-        asyncio.ensure_future(bulk.run(partial(turns.append, name))) for name in "abc"
-    ]
-    await asyncio.sleep(0)
-    asked[0].cancel()
-    asked[1].cancel()
-    await tick(turns, 4)
-    assert [one for one in turns if isinstance(one, str)] == ["c"]
+def test_each_has_a_turn_to_itself_in_the_order_of_asking() -> None:
+    place, ann, bob = Place(), Asker(), Asker()
+    for asker, name in ((ann, "a"), (bob, "b"), (ann, "c")):
+        place.ask(asker, name)
+    assert place.turns(4) == [["a"], ["b"], ["c"], []]
     # And who asks after a time in which nobody did is not forgotten.
-    assert await bulk.run(lambda: "d") == "d"
+    place.ask(bob, "d")
+    assert place.turns(2) == [["d"], []]
 
 
-async def test_what_a_handler_returns_may_have_to_be_awaited() -> None:
-    async def later() -> str:
-        await asyncio.sleep(0)
-        return "late"
+def test_one_who_is_gone_costs_no_turn() -> None:
+    place, ann, bob = Place(), Asker(), Asker()
+    for asker, name in ((ann, "a"), (ann, "b"), (bob, "c")):
+        place.ask(asker, name)
+    ann.session = None
+    assert place.turns(2) == [["c"], []]
+    assert not place.queue._held
 
-    bulk = BulkTurns()
-    slow = asyncio.ensure_future(bulk.run(later))
-    assert await bulk.run(lambda: "at once") == "at once"
-    assert await slow == "late"
+
+def test_one_that_is_refused_holds_up_no_other() -> None:
+    place, ann = Place(), Asker()
+
+    def fail() -> None:
+        raise ProtocolError(ErrorCode.BAD_REQUEST, "no")
+
+    place.queue.put(cast("Connection", ann), 10, fail, place.refused)
+    place.ask(ann, "b")
+    assert place.turns(2) == [["no"], ["b"]]
+
+
+def test_so_many_bytes_of_a_session_may_wait() -> None:
+    place, ann, bob = Place(), Asker(), Asker()
+    place.ask(ann, "as large as it is", MAX_BYTES + 1)
+    with pytest.raises(ProtocolError, match="too many requests"):
+        place.ask(ann, "one more", 1)
+    place.ask(bob, "of another", MAX_BYTES)
+    place.turns(1)
+    place.ask(ann, "and now", MAX_BYTES)
+    assert place.turns(2) == [["of another"], ["and now"]]
 
 
 class Archive:
@@ -114,8 +152,8 @@ async def test_so_many_requests_of_a_session_may_wait(
 ) -> None:
     config = config_with(gateway={"max_async_queue": 2})
     async with gateway(Archive(), config=config) as gw, gw.connect() as dev:
-        await asyncio.gather(*(dev.send("archive", "page", n) for n in range(4)))
+        await asyncio.gather(*(dev.send("archive", "page", n) for n in range(3)))
         await dev.expect_error("RESOURCE_EXHAUSTED")
         await gw.settle()
         answers = [one.get("data") for one in dev.unread if isinstance(one, dict)]
-        assert answers == [0, 1, 2]
+        assert answers == [0, 1]

@@ -207,6 +207,34 @@ def test_a_floor_is_paid_when_its_message_goes_and_not_before() -> None:
     assert place <= STARVATION_FLOOR // 1_024 + 1
 
 
+def test_a_floor_overtakes_nothing_that_was_in_control_before_it() -> None:
+    bench = Bench(max_messages=10_000, max_bytes=10_000_000)
+    # Enough for two floors, and something behind it.
+    bench.backlog.add(form(b"r" * 2 * STARVATION_FLOOR, "realtime"))
+    bench.backlog.add(form(b"rr", "realtime"))
+    bench.say(1)
+    bench.say(7, room=ARENA)
+    bench.backlog.take(1, WIRE, None)
+    # It leaves the lobby and joins it again.
+    bench.backlog.drop_room(LOBBY)
+    for name in (b"left", b"joined"):
+        bench.backlog.add(form(name, "control"))
+    bench.say(2)
+    bench.backlog.add(form(b"later", "control"))
+    assert bench.sent() == ["7", "left", "joined", "2", "later", "rr"]
+
+
+def test_a_lane_that_was_empty_has_saved_up_no_floor() -> None:
+    bench = Bench(max_messages=10_000, max_bytes=10_000_000)
+    bench.backlog.add(form(b"r" * STARVATION_FLOOR, "realtime"))
+    bench.backlog.add(form(b"rr", "realtime"))
+    bench.say(1)
+    bench.backlog.take(1, WIRE, None)
+    bench.backlog.drop_room(LOBBY)
+    bench.say(2)
+    assert bench.sent() == ["rr", "2"]
+
+
 def test_a_marker_with_nothing_behind_it_uses_no_floor() -> None:
     bench = Bench(max_messages=10_000, max_bytes=10_000_000)
     for n in range(200):

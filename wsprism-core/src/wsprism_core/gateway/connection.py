@@ -401,6 +401,11 @@ class Connection:
         """Whether nothing is read while async handlers have as much as they may."""
         return self._queues is not None and self._queues.paused
 
+    @property
+    def max_waiting(self) -> int:
+        """How many of its messages may wait to be handled."""
+        return self._parts.max_async_queue
+
     def handlers_busy(self, svc: str) -> bool:
         """Whether an async handler of a service is under way for this session."""
         queues = self._queues
@@ -410,7 +415,7 @@ class Connection:
         """Return the queues of messages that wait for async handlers."""
         if self._queues is None:
             self._queues = self.queue_type(
-                self._parts.max_async_queue,
+                self.max_waiting,
                 pause=self.link.pause_reading,
                 resume=self.link.resume_reading,
             )

@@ -16,6 +16,7 @@ from wsprism_core.gateway.admission import Admission
 from wsprism_core.gateway.appliers import LiveParts, appliers
 from wsprism_core.gateway.boundary import Boundary
 from wsprism_core.gateway.builtin import Builtin
+from wsprism_core.gateway.bulk import BulkQueue
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.checks import compile_checks
 from wsprism_core.gateway.connection import ConnectionParts
@@ -267,6 +268,7 @@ class Gateway:
             rooms=self.rooms,
             metrics=self.metrics,
             failures=failures,
+            bulk=BulkQueue(clock),
         )
         parts = ConnectionParts(
             admission=self._admission,

@@ -32,8 +32,6 @@ class TextEntry:
         check: Its schema, or None.
         lane: Where answers to it ride.
         is_bulk: Whether that is the bulk lane.
-        queue: Where it waits for a handler: what is asked of bulk holds up nothing else
-            that its sender says to the service. No service has a name with a colon.
         tally: Where it is counted.
         latest: Whether one that waits gives way to a newer one.
         key: The field of `data` that tells those apart, or None.
@@ -50,7 +48,6 @@ class TextEntry:
         "lane",
         "latest",
         "max_bytes",
-        "queue",
         "room_rule",
         "route",
         "svc",
@@ -73,7 +70,6 @@ class TextEntry:
         self.check = check
         self.lane = catalog.answer_lane(self.svc, kind.name)
         self.is_bulk = self.lane >= catalog.bulk
-        self.queue = f"bulk:{self.svc}" if self.is_bulk else self.svc
         self.tally = metrics.messages_of(tenant.id, self.svc, "text")
         shadow = tenant.shadow
         if shadow is not None and not shadow.passes_text(self.svc, kind.name):

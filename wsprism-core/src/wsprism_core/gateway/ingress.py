@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from wsprism_core.actions import ACTION_TYPES, Actions
 from wsprism_core.gateway.builtin import Builtin
-from wsprism_core.gateway.bulk import BulkTurns
+from wsprism_core.gateway.bulk import BulkQueue
 from wsprism_core.gateway.catalog import Catalog
 from wsprism_core.gateway.checks import Check
 from wsprism_core.gateway.egress import Egress, Origin
@@ -60,6 +60,7 @@ class Ingress:
         rooms: What aliases stand for.
         metrics: Where messages are counted.
         failures: Where failures of handlers are noted.
+        bulk: Where requests of the bulk lane wait.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Ingress:
         rooms: RoomRegistry,
         metrics: Metrics,
         failures: Failures,
+        bulk: BulkQueue,
     ) -> None:
         self._routes = routes
         self._checks = checks
@@ -87,7 +89,7 @@ class Ingress:
         self._rooms = rooms
         self._metrics = metrics
         self._failures = failures
-        self._bulk = BulkTurns()
+        self._bulk = bulk
         self._tables: dict[Tenant, InboundTable] = {}
 
     def table(self, tenant: Tenant) -> InboundTable:
@@ -262,13 +264,38 @@ class Ingress:
         )
         if entry.drop_stale and self._newest.drops_text(entry, origin):
             return
-        route = entry.route
+        if not entry.is_bulk:
+            self._handle(connection, entry, message, origin, size)
+            return
+        try:
+            self._bulk.put(
+                connection,
+                size,
+                partial(self._handle, connection, entry, message, origin, size),
+                partial(self._refuse, connection, message, origin),
+            )
+        except ProtocolError:
+            forget_number(origin)
+            raise
+
+    def _handle(
+        self,
+        connection: Connection,
+        entry: TextEntry,
+        message: Envelope,
+        origin: Origin,
+        size: int,
+    ) -> None:
+        """Call the owner of a message whose turn it is.
+
+        Raises:
+            ProtocolError: The owner refuses it, or as many as may wait do so already.
+        """
+        session, route = origin.session, entry.route
         handle = route.on_message
         assert handle is not None
-        if entry.is_bulk or route.is_async or connection.handlers_busy(entry.svc):
-            start: Start = partial(handle, session, message)
-            if entry.is_bulk:
-                start = partial(self._bulk.run, start)
+        if route.is_async or connection.handlers_busy(entry.svc):
+            start = partial(handle, session, message)
             self._queue(connection, entry, message, origin, size, start)
             return
         try:
@@ -386,7 +413,7 @@ class Ingress:
         size: int,
         start: Start,
     ) -> None:
-        """Let a handler run behind those before it.
+        """Let an async handler run behind those before it.
 
         Raises:
             ProtocolError: As many as may wait do so already.
@@ -396,8 +423,7 @@ class Ingress:
             try:
                 done = self._finish(entry.route, "on_message", origin, actions, failure)
             except ProtocolError as error:
-                error.ref = message.seq
-                connection.refuse(error, lane=origin.lane)
+                self._refuse(connection, message, origin, error)
                 return
             if done and self._routes.observe_message is not None:
                 self._routes.observe_message(origin.session, message)
@@ -407,10 +433,21 @@ class Ingress:
             start, finish, size, key, lambda: self._newest.supersede(entry, origin)
         )
         try:
-            connection.handlers().submit(entry.queue, job)
+            connection.handlers().submit(entry.svc, job)
         except ProtocolError:
             forget_number(origin)
             raise
+
+    def _refuse(
+        self,
+        connection: Connection,
+        message: Envelope,
+        origin: Origin,
+        error: ProtocolError,
+    ) -> None:
+        """Refuse a message that has waited."""
+        error.ref = message.seq
+        connection.refuse(error, lane=origin.lane)
 
     def _finish(
         self,

@@ -6,7 +6,8 @@ bound, what waits of a recoverable room gives way to one `sys.lost` with its ran
 which the client can fetch. What is pulled is computed when the socket can take it.
 
 Lanes are served in strict order but for a floor: a lane that waits gets one message for
-each 64 KiB sent above it, so that nothing starves.
+each 64 KiB sent above it, so that nothing starves. What was in the first lane before a
+message stays before it even so: nothing of a room overtakes the answer to its join.
 """
 
 from __future__ import annotations
@@ -366,20 +367,23 @@ class Backlog:
                 continue
             if highest is None:
                 highest = index
-            elif self._credit[index] >= STARVATION_FLOOR:
+            elif self._credit[index] >= STARVATION_FLOOR and self._may_overtake(lane):
                 return index
         return highest
+
+    def _may_overtake(self, lane: _LaneBacklog) -> bool:
+        """Whether nothing in the first lane is older than what is next of another."""
+        first = self._waiting[0].entries
+        return not first or next(iter(lane.entries)) < next(iter(first))
 
     def _credit_below(self, index: int, size: int) -> None:
         """Note bytes that went out above lanes that wait, and a floor that was used."""
         # A source that had nothing to give has used none.
         if size and any(self._waiting[above].entries for above in range(index)):
-            self._credit[index] -= STARVATION_FLOOR
+            self._credit[index] = max(0, self._credit[index] - STARVATION_FLOOR)
         for below in range(index + 1, len(self._waiting)):
             if self._waiting[below].entries:
                 self._credit[below] += size
-            else:
-                self._credit[below] = 0
 
     def _pull(
         self, index: int, serial: int, pull: Pull, budget: int, wire: Wire, reader: Any
@@ -484,6 +488,9 @@ class Backlog:
             self._grow(lane, -entry.size)
         elif isinstance(entry, Lost):
             self._grow(lane, -LOST_SIZE)
+        if not lane.entries:
+            # It waits no more, and saves nothing up for the next time.
+            self._credit[index] = 0
 
     def _forget(self, lane: _LaneBacklog, serial: int, entry: Entry) -> None:
         if isinstance(entry, Lost):
