@@ -12,14 +12,15 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from support.history_contract import HistoryContract, Told, message
 from wsprism_core.history import sqlite
 from wsprism_core.history.port import HistoryStore, Retention, StoreFull
-from wsprism_core.history.sqlite import NUMBERS_AHEAD, SqliteStore
+from wsprism_core.history.sqlite import ENOUGH, NUMBERS_AHEAD, ROWS, SqliteStore
 
 epochs = count()
 
@@ -241,6 +242,49 @@ async def test_so_much_may_wait(path: Path) -> None:
     await told.all(5)
     room.append(message(), told)
     assert await told.all(6) == [1, 2, 3, 4, 5, 6]
+    await store.stop()
+
+
+async def test_messages_of_a_few_turns_go_to_the_writer_together(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    room, told, given = store.open("acme", "lobby"), Told(), list[Any]()
+    queue, store._queue = store._queue, cast("Any", SimpleNamespace(put=given.append))
+
+    async def say(count: int) -> None:
+        for n in range(count):
+            room.append(message(n), told)
+            if n % 10 == 9:
+                await asyncio.sleep(0)
+
+    await say(30)
+    assert given == []
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert [len(one) for one in given] == [30]
+    # However many come in each turn, there is an end to the waiting.
+    await say(10 * ENOUGH)
+    assert all(ENOUGH <= len(one) < ENOUGH + 20 for one in given[1:])
+    assert len(given) > 5
+    # What is to be done in between is done behind what came before.
+    given.clear()
+    room.append(message("gone"), told)
+    room.forget()
+    assert isinstance(given[-2], list)
+    assert callable(given[-1])
+    store._queue = queue
+    await store.stop()
+
+
+async def test_a_batch_of_any_size_is_stored_whole(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    for size in (1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS):
+        room, told = store.open("acme", f"r{size}"), Told()
+        for n in range(size):
+            room.append(message(n), told)
+        await told.all(size)
+        assert [one.data for one in room.read(limit=size)] == list(range(size))
     await store.stop()
 
 
