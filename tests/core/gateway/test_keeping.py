@@ -13,12 +13,24 @@ import pytest
 
 from support.late_store import LateStore
 from support.waiting import until
+from wsprism_core import (
+    Actions,
+    Broadcast,
+    Envelope,
+    Inbound,
+    Outbound,
+    RoomRule,
+    Service,
+    Session,
+    hookimpl,
+)
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.config import HistoryConfig, KeptRooms
 from wsprism_core.gateway.keeping import history_store, plugin_state
 from wsprism_core.history.memory import MemoryStore
 from wsprism_core.history.port import NewMessage
 from wsprism_core.history.sqlite import SqliteStore
+from wsprism_core.protocol.codecs import MAX_OUTBOUND_DEPTH
 from wsprism_core.state.port import StateBounds, StateFull
 from wsprism_core.testing import GatewayHarness, VirtualClock, config_with
 
@@ -93,11 +105,16 @@ async def test_state_outlives_the_gateway_where_history_has_a_file(
 class Durable:
     """A gateway whose store waits to be told, and two members of its lobby."""
 
-    def __init__(self, harness: type[GatewayHarness], **config: Any) -> None:
+    def __init__(
+        self,
+        harness: type[GatewayHarness],
+        plugin: object = "chat",
+        **config: Any,
+    ) -> None:
         clock = VirtualClock()
         self.store = LateStore()
         self.gw = harness(
-            "chat",
+            plugin,
             config=config_with(**config),
             clock=clock,
             backplane=MemoryBackplane(clock, self.store),
@@ -167,6 +184,64 @@ async def test_what_could_not_be_sent_is_not_stored(
         await ann.join("lobby")
         await ann.send("chat", "send", {"msg": "x" * 400}, room="lobby")
         await ann.expect_error("PAYLOAD_TOO_LARGE")
+        assert not durable.store.pending
+
+
+class Teller:
+    """Tells a room what a test wants told."""
+
+    wsprism_api = 1
+    name = "teller"
+
+    def __init__(self) -> None:
+        self.told: object = None
+
+    @hookimpl
+    def register_services(self) -> Service:
+        return Service(
+            name="teller",
+            inbound=(Inbound(name="tell", room=RoomRule.MEMBER),),
+            outbound=(Outbound(name="told", recoverable=True),),
+        )
+
+    @hookimpl
+    def on_message(self, session: Session, message: Envelope) -> Actions:
+        return Broadcast("told", self.told)
+
+
+def nested(levels: int) -> list[object]:
+    made: list[object] = []
+    for _ in range(levels - 1):
+        made = [made]
+    return made
+
+
+NEVER_SENT = {
+    "a level too deep": nested(MAX_OUTBOUND_DEPTH),
+    "bytes": b"x",
+    "a key that is no text": {1: 2},
+    "no number": float("nan"),
+    "too large": "x" * 130_000,
+    "too large in one of the codecs": [0.0] * 20_000,
+}
+
+
+@pytest.mark.parametrize("case", NEVER_SENT)
+async def test_what_no_codec_could_send_is_not_stored(
+    gateway: type[GatewayHarness], case: str
+) -> None:
+    teller = Teller()
+    durable = Durable(gateway, teller)
+    async with durable.gw as gw, gw.connect("ann", codec="msgpack") as ann:
+        await ann.join("lobby")
+        # The deepest that can be.
+        for teller.told in (nested(MAX_OUTBOUND_DEPTH - 1), [0.0] * 100):
+            await ann.send("teller", "tell", room="lobby")
+            durable.store.commit()
+            await ann.expect_push("teller.told")
+        teller.told = NEVER_SENT[case]
+        await ann.send("teller", "tell", room="lobby")
+        await ann.expect_error("PAYLOAD_TOO_LARGE" if "large" in case else "INTERNAL")
         assert not durable.store.pending
 
 

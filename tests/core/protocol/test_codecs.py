@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.json_values import scalars, values
 from wsprism_core.protocol.codecs import (
     CODECS,
     JSON,
@@ -26,22 +27,6 @@ from wsprism_core.protocol.codecs import (
 from wsprism_core.protocol.errors import Malformed
 from wsprism_core.protocol.layout import ErrorCode
 from wsprism_core.realtime.wire import Codec
-
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8)
-)
-values = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(max_size=4), inner, max_size=4)
-    ),
-    max_leaves=20,
-)
 
 
 class Colour(enum.StrEnum):

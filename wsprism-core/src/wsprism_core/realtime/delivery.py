@@ -167,6 +167,10 @@ class DeliveryEngine:
         """
         return message.form(wire).size <= self._largest[message.lane]
 
+    def takes(self, lane: int, size: int) -> bool:
+        """Whether a lane takes a message of so many bytes."""
+        return size <= self._largest[lane]
+
     def check(self, audiences: Iterable[Wire], message: Outgoing) -> None:
         """See that a message can be sent on some wires.
 
