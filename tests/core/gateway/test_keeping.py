@@ -221,7 +221,7 @@ NEVER_SENT = {
     "bytes": b"x",
     "a key that is no text": {1: 2},
     "no number": float("nan"),
-    "too large": "x" * 130_000,
+    "too large": "x" * 140_000,
     "too large in one of the codecs": [0.0] * 20_000,
 }
 
