@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from support.json_values import values
 from support.late_store import LateStore
 from support.waiting import until
 from wsprism_core import (
@@ -26,11 +29,14 @@ from wsprism_core import (
 )
 from wsprism_core.backplane.memory import MemoryBackplane
 from wsprism_core.config import HistoryConfig, KeptRooms
+from wsprism_core.gateway.egress import BESIDE_DATA, TIMES_JSON
 from wsprism_core.gateway.keeping import history_store, plugin_state
 from wsprism_core.history.memory import MemoryStore
 from wsprism_core.history.port import NewMessage
 from wsprism_core.history.sqlite import SqliteStore
-from wsprism_core.protocol.codecs import MAX_OUTBOUND_DEPTH
+from wsprism_core.protocol.codecs import CODECS, JSON, MAX_OUTBOUND_DEPTH
+from wsprism_core.protocol.envelope import numbered
+from wsprism_core.protocol.layout import MAX_SAFE_INTEGER
 from wsprism_core.state.port import StateBounds, StateFull
 from wsprism_core.testing import GatewayHarness, VirtualClock, config_with
 
@@ -243,6 +249,19 @@ async def test_what_no_codec_could_send_is_not_stored(
         await ann.send("teller", "tell", room="lobby")
         await ann.expect_error("PAYLOAD_TOO_LARGE" if "large" in case else "INTERNAL")
         assert not durable.store.pending
+
+
+LONGEST = "x" * 128
+
+
+@given(values | st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+def test_no_codec_takes_more_than_is_reckoned_with(data: Any) -> None:
+    reckoned = BESIDE_DATA + TIMES_JSON * len(JSON.encode({"data": data}))
+    envelope = numbered(
+        LONGEST, LONGEST, LONGEST, MAX_SAFE_INTEGER, MAX_SAFE_INTEGER, data
+    )
+    for codec in CODECS.values():
+        assert len(codec.encode(envelope)) < reckoned
 
 
 async def test_a_sender_that_is_gone_is_told_nothing(
