@@ -398,11 +398,11 @@ async def test_what_is_old_goes_from_rooms_that_nobody_opens(
     await stored(store, "old", 1, 2)
     await stored(store, "other", 1)
     async with asyncio.timeout(10):
-        while store.query("SELECT * FROM messages"):
+        while store.query("SELECT 1 FROM messages UNION ALL SELECT 1 FROM rooms"):
             store.run(lambda: None)
             await asyncio.sleep(0)
     room = store.open("acme", "old")
-    assert (room.seq, room.oldest) == (2, 3)
+    assert (room.seq, room.oldest) == (0, 1)
     await store.stop()
 
 

@@ -191,6 +191,10 @@ class HistoryConfig(_Section):
             nothing then either.
         max_waiting: Messages that may wait to be stored; over it their senders hear
             `RESOURCE_EXHAUSTED`.
+        max_rooms: Rooms of each tenant in the file; the first message of another is
+            refused with `RESOURCE_EXHAUSTED`. Rooms of which nothing is kept any more
+            do not count: `age_s` is how a tenant with ever new rooms stays below it. 0
+            is no bound.
         messages: How many a room keeps, unless one of the `classes` says otherwise; the
             oldest goes first.
         bytes: How much, about as it is in JSON. 0 is no bound.
@@ -201,6 +205,7 @@ class HistoryConfig(_Section):
     file: str | None = None
     sync: Literal["normal", "full"] = "normal"
     max_waiting: Positive = 10_000
+    max_rooms: Annotated[int, Field(ge=0)] = 100_000
     messages: Annotated[int, Field(ge=0)] = 1_000
     bytes: Annotated[int, Field(ge=0)] = 4 * 1024 * 1024
     age_s: Annotated[int, Field(ge=0)] = 0

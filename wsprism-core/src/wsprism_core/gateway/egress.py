@@ -479,8 +479,8 @@ class Egress:
                 self.unattended(tenant, name, publication, done or _nothing)
             else:
                 room.channel.publish(publication, done)
-        except StoreFull:
-            raise _not_stored("too much waits to be stored") from None
+        except StoreFull as full:
+            raise _not_stored(str(full)) from None
         if outcome is not None and outcome.acknowledges:
             outcome.origin.answered = True
 

@@ -54,6 +54,7 @@ def history_store(
         retention,
         sync=config.sync,
         max_waiting=config.max_waiting,
+        max_rooms=config.max_rooms,
         dedup=dedup,
         quiet_ms=quiet_ms,
         counts=counts,

@@ -27,7 +27,10 @@ DedupKey: TypeAlias = tuple[str, str]
 
 
 class StoreFull(Exception):
-    """So much waits to be stored that no more is taken."""
+    """So much waits to be stored, or is kept, that no more is taken.
+
+    Its text is for clients.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +145,7 @@ class RoomHistory(Protocol):
                 safe. None says that it could not be kept; then nothing has changed.
 
         Raises:
-            StoreFull: Too much waits; `stored` is not called.
+            StoreFull: Too much waits, or is kept; `stored` is not called.
             ValueError: JSON cannot say its data; `stored` is not called.
         """
 

@@ -43,6 +43,7 @@ from wsprism_core.history.port import (
     StoreFull,
 )
 from wsprism_core.history.retention import ENVELOPE_BYTES, RetentionWindow, as_json
+from wsprism_core.history.sqlite_rooms import FileRooms, RoomKey
 from wsprism_core.history.sqlite_state import STATE_SCHEMA, StateTable
 from wsprism_core.logs import EventLog
 from wsprism_core.protocol.layout import MAX_SAFE_INTEGER
@@ -61,8 +62,10 @@ BATCH: Final = 2_000
 ENOUGH: Final = 64
 #: Member numbers that are taken from the file at a time.
 NUMBERS_AHEAD: Final = 1_000
-#: Seconds between two looks for what has become too old in rooms that nobody opens.
-SWEEP: Final = 60.0
+#: Seconds between two looks for what has become too old in rooms that nobody opens, and
+#: how many rooms are looked at: the writer has other things to do.
+SWEEP: Final = 1.0
+SLICE: Final = 100
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS rooms (
@@ -110,6 +113,12 @@ INSERT OR IGNORE INTO receipts
 SELECT room, seq, ts, publisher, dedup, ack FROM messages
 WHERE room = ? AND seq <= ? AND ts > ? AND dedup IS NOT NULL
 """
+#: One that was to be deleted, and could not be.
+_REPLACE_ROOM: Final = "DELETE FROM rooms WHERE tenant = ? AND name = ? AND id <> ?"
+_EMPTY: Final = """
+NOT EXISTS (SELECT 1 FROM messages WHERE room = rooms.id)
+AND NOT EXISTS (SELECT 1 FROM receipts WHERE room = rooms.id)
+"""
 _SAVE_ROOM: Final = """
 INSERT INTO rooms VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE
@@ -144,6 +153,8 @@ class SqliteStore:
         retention: How much of a room is kept, by tenant and name.
         sync: `normal`, or `full` to lose nothing when the power fails.
         max_waiting: Messages that may wait to be stored; more are refused.
+        max_rooms: Rooms of one tenant; the first message of another is refused. 0 is no
+            bound.
         dedup: How many publishers' ids of a room are remembered from before.
         quiet_ms: For how long one is remembered at least, in milliseconds, however many
             came after it.
@@ -162,6 +173,7 @@ class SqliteStore:
         *,
         sync: Literal["normal", "full"] = "normal",
         max_waiting: int = 10_000,
+        max_rooms: int = 0,
         dedup: int = 1_000,
         quiet_ms: int = 30_000,
         counts: Counter[str] | None = None,
@@ -174,6 +186,7 @@ class SqliteStore:
         self._retention = retention
         self._sync = sync
         self._max_waiting = max_waiting
+        self._in_file = FileRooms(max_rooms)
         self._waiting = 0
         self._next_id = 0
         self._log = EventLog("history")
@@ -210,6 +223,9 @@ class SqliteStore:
                 f"{self._path.absolute().as_uri()}?mode=ro", uri=True
             )
             row = self._reader.execute("SELECT max(id) FROM rooms").fetchone()
+            self._in_file.by_tenant.update(
+                dict(self.query("SELECT tenant, count(*) FROM rooms GROUP BY tenant"))
+            )
         except sqlite3.Error as error:
             self._lock.release()
             raise OSError(f"{self._path}: {error}") from None
@@ -217,6 +233,7 @@ class SqliteStore:
         self._writer = writer
         self.state = StateTable(self._reader, writer.db, self.run)
         writer.committed = self._tell_committed
+        writer.found_empty = partial(self._call, self._drop_empty)
         writer.retention = self._retention
         writer.start()
 
@@ -242,10 +259,13 @@ class SqliteStore:
             found.is_open = True
             return found
         retention = self._retention(tenant, room)
-        row = self._reader.execute(
-            "SELECT id, epoch, head, numbers FROM rooms WHERE tenant = ? AND name = ?",
-            (tenant, room),
-        ).fetchone()
+        row = None
+        if not self._in_file.is_going(key):
+            row = self._reader.execute(
+                "SELECT id, epoch, head, numbers FROM rooms"
+                " WHERE tenant = ? AND name = ?",
+                key,
+            ).fetchone()
         if row is None:
             row = (self._next_id, self.new_epoch(), 0, 0)
             self._next_id += 1
@@ -258,11 +278,17 @@ class SqliteStore:
         """Have a message stored.
 
         Raises:
-            StoreFull: Too much waits.
+            StoreFull: Too much waits, or it is the first of a room too many.
         """
-        if self._waiting >= self._max_waiting:
+        try:
+            if self._waiting >= self._max_waiting:
+                raise StoreFull("too much waits to be stored")
+            if not waiting.room.is_in_file:
+                self._in_file.add(waiting.room.tenant)
+                waiting.room.is_in_file = True
+        except StoreFull:
             self._counts["refused"] += 1
-            raise StoreFull(f"{self._waiting} messages wait to be stored")
+            raise
         self._waiting += 1
         waiting.room.waiting += 1
         if not self._gathered:
@@ -317,14 +343,25 @@ class SqliteStore:
 
     # ------------------------------------------------------ what the writer calls
 
-    def _tell(self, room: SqliteHistory) -> None:
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._arrived, [room])
-
-    def _tell_committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
+    def _call(self, told: Callable[..., None], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):
             # The loop may be closed already where a process ends in a hurry.
-            self._loop.call_soon_threadsafe(self._committed, batch, numbers)
+            self._loop.call_soon_threadsafe(told, *args)
+
+    def _tell(self, room: SqliteHistory) -> None:
+        self._call(self._arrived, [room])
+
+    def _tell_committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
+        self._call(self._committed, batch, numbers)
+
+    def _drop_empty(self, found: list[tuple[int, RoomKey]]) -> None:
+        """Have rooms deleted of which nothing is kept, but for those in use."""
+        rooms = [(id, key) for id, key in found if key not in self._rooms]
+        if self._writer is None or not rooms:
+            return
+        self._in_file.let_go(key for _, key in rooms)
+        gone = partial(self._call, self._in_file.gone, [key for _, key in rooms])
+        self.run(partial(self._writer.drop_rooms, rooms, gone))
 
     def _committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
         """Tell everybody whose message is safe, or is not."""
@@ -333,6 +370,7 @@ class SqliteStore:
             self._counts["failed"] += len(batch)
             self._log.error("history_not_stored", messages=len(batch))
             for one in batch:
+                self._may_not_be_in_file(one.room)
                 one.stored(None)
         else:
             self._counts["stored"] += len(batch)
@@ -341,6 +379,11 @@ class SqliteStore:
                 one.stored(seq)
         # Whoever was told may have let go of the room.
         self._arrived([one.room for one in batch])
+
+    def _may_not_be_in_file(self, room: SqliteHistory) -> None:
+        if room.is_in_file and not room.given:
+            room.is_in_file = False
+            self._in_file.gone((), [(room.tenant, room.name)])
 
     def _arrived(self, rooms: list[SqliteHistory]) -> None:
         """Note that less of some rooms is on its way, and forget who is let go of."""
@@ -382,6 +425,8 @@ class SqliteHistory:
         self.numbers = numbers
         #: The newest number that the writer has given; its thread alone reads it.
         self.given = head
+        #: Whether the file has a row for it, or is about to.
+        self.is_in_file = numbers > 0
         #: Up to which number messages were deleted; the writer's too.
         self.deleted = 0
         self.tenant = tenant
@@ -562,10 +607,12 @@ class _Writer(threading.Thread):
         db: Its connection; once it has started, for `SqliteStore.run` alone.
         committed: Told of each batch, with the numbers that it got; None is a batch
             that could not be stored.
+        found_empty: Told of rooms of which nothing is kept.
         retention: How much of a room is kept, by tenant and name.
     """
 
     committed: Callable[[list[_Waiting], list[int] | None], None]
+    found_empty: Callable[[list[tuple[int, RoomKey]]], None]
     retention: Callable[[str, str], Retention]
 
     def __init__(
@@ -580,6 +627,8 @@ class _Writer(threading.Thread):
         self._sync = sync
         self._quiet_ms = quiet_ms
         self._over = False
+        # The last room that was looked at.
+        self._swept = 0
         self._log = EventLog("history")
         self.db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
 
@@ -625,7 +674,7 @@ class _Writer(threading.Thread):
                 self._write(first)
             if time.monotonic() - swept >= SWEEP:
                 swept = time.monotonic()
-                self._sweep_all()
+                self._sweep()
         self.db.execute("UPDATE facts SET value = '0' WHERE name = 'open'")
         self.db.close()
 
@@ -649,6 +698,24 @@ class _Writer(threading.Thread):
             self._log.error("history_failed", exc=error)
         else:
             done()
+
+    def drop_rooms(
+        self,
+        rooms: list[tuple[int, RoomKey]],
+        done: Callable[[list[RoomKey]], None],
+    ) -> None:
+        """Delete rooms of which nothing is kept; `done` is told which."""
+        deleted = []
+        try:
+            for id, key in rooms:
+                row = self.db.execute(
+                    f"DELETE FROM rooms WHERE id = ? AND {_EMPTY}", (id,)
+                )
+                if row.rowcount:
+                    deleted.append(key)
+        except sqlite3.Error as error:
+            self._log.error("history_failed", exc=error)
+        done(deleted)
 
     def _end(self) -> None:
         self._over = True
@@ -701,6 +768,8 @@ class _Writer(threading.Thread):
                 db.execute(_INSERT + ", ".join([_ROW] * len(some)), values)
             for room, head in given.items():
                 id, tenant, name, epoch, _, reserved = room.as_row()
+                if not room.given:
+                    db.execute(_REPLACE_ROOM, (tenant, name, id))
                 db.execute(_SAVE_ROOM, (id, tenant, name, epoch, head, reserved))
                 # What the event loop has forgotten since the last time.
                 forgotten = room.forgotten
@@ -733,12 +802,15 @@ class _Writer(threading.Thread):
             )
         self._log.warning("history_began_anew", reason="the machine ended uncleanly")
 
-    def _sweep_all(self) -> None:
-        """Delete what is too old, of rooms that nobody opens too."""
+    def _sweep(self) -> None:
+        """Delete what is too old, of rooms that nobody opens too; some at a time."""
         now_ms = int(time.time() * 1000)
         db = self.db
         try:
-            rooms = db.execute("SELECT id, tenant, name FROM rooms").fetchall()
+            rooms = db.execute(
+                "SELECT id, tenant, name FROM rooms WHERE id > ? ORDER BY id LIMIT ?",
+                (self._swept, SLICE),
+            ).fetchall()
             for id, tenant, name in rooms:
                 age = self.retention(tenant, name).age
                 if age:
@@ -749,9 +821,22 @@ class _Writer(threading.Thread):
                     ).fetchone()
                     if last is not None:
                         self._drop(id, last, now_ms)
-            db.execute("DELETE FROM receipts WHERE ts < ?", (now_ms - self._quiet_ms,))
+            span = self._swept + 1, rooms[-1][0] if rooms else 0
+            db.execute(
+                "DELETE FROM receipts WHERE room BETWEEN ? AND ? AND ts < ?",
+                (*span, now_ms - self._quiet_ms),
+            )
+            empty = db.execute(
+                "SELECT id, tenant, name FROM rooms"
+                f" WHERE id BETWEEN ? AND ? AND {_EMPTY}",
+                span,
+            ).fetchall()
         except sqlite3.Error as error:
             self._log.error("history_failed", exc=error)
+            return
+        self._swept = rooms[-1][0] if len(rooms) == SLICE else 0
+        if empty:
+            self.found_empty([(id, (tenant, name)) for id, tenant, name in empty])
 
 
 def _boot_id() -> str:
