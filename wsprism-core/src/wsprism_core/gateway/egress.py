@@ -480,7 +480,7 @@ class Egress:
             else:
                 room.channel.publish(publication, done)
         except StoreFull as full:
-            raise _not_stored(str(full)) from None
+            raise _not_stored(str(full) or "too much waits to be stored") from None
         if outcome is not None and outcome.acknowledges:
             outcome.origin.answered = True
 

@@ -29,7 +29,7 @@ DedupKey: TypeAlias = tuple[str, str]
 class StoreFull(Exception):
     """So much waits to be stored, or is kept, that no more is taken.
 
-    Its text is for clients.
+    Its text, if it has one, is for clients.
     """
 
 
