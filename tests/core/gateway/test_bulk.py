@@ -15,6 +15,7 @@ from wsprism_core import (
     Outbound,
     ProtocolError,
     Reply,
+    RoomRule,
     Service,
     Session,
     hookimpl,
@@ -41,13 +42,15 @@ class Place:
         self.clock = VirtualClock()
         self.queue = BulkQueue(self.clock)
         self.done: list[Any] = []
+        self.dropped: list[str] = []
 
     def ask(self, asker: Asker, name: str, size: int = 10) -> None:
         self.queue.put(
             cast("Connection", asker),
             size,
             lambda: self.done.append(name),
-            self.refused,
+            refuse=self.refused,
+            drop=lambda: self.dropped.append(name),
         )
 
     def refused(self, error: ProtocolError) -> None:
@@ -67,6 +70,10 @@ def test_each_has_a_turn_to_itself_in_the_order_of_asking() -> None:
     for asker, name in ((ann, "a"), (bob, "b"), (ann, "c")):
         place.ask(asker, name)
     assert place.turns(4) == [["a"], ["b"], ["c"], []]
+    # Who asks for much is served in turns with who asks for little.
+    for asker, name in ((ann, "a"), (ann, "b"), (ann, "c"), (bob, "d")):
+        place.ask(asker, name)
+    assert place.turns(5) == [["a"], ["d"], ["b"], ["c"], []]
     # And who asks after a time in which nobody did is not forgotten.
     place.ask(bob, "d")
     assert place.turns(2) == [["d"], []]
@@ -78,7 +85,8 @@ def test_one_who_is_gone_costs_no_turn() -> None:
         place.ask(asker, name)
     ann.session = None
     assert place.turns(2) == [["c"], []]
-    assert not place.queue._held
+    assert place.dropped == ["a", "b"]
+    assert not place.queue._asking
 
 
 def test_one_that_is_refused_holds_up_no_other() -> None:
@@ -87,7 +95,9 @@ def test_one_that_is_refused_holds_up_no_other() -> None:
     def fail() -> None:
         raise ProtocolError(ErrorCode.BAD_REQUEST, "no")
 
-    place.queue.put(cast("Connection", ann), 10, fail, place.refused)
+    place.queue.put(
+        cast("Connection", ann), 10, fail, refuse=place.refused, drop=lambda: None
+    )
     place.ask(ann, "b")
     assert place.turns(2) == [["no"], ["b"]]
 
@@ -110,13 +120,18 @@ class Archive:
     name = "archive"
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.asked: list[Any] = []
 
     @hookimpl
     def register_services(self) -> Service:
         return Service(
             name="archive",
-            inbound=(Inbound(name="page", lane="bulk"), Inbound(name="say")),
+            inbound=(
+                Inbound(name="page", lane="bulk"),
+                Inbound(name="look", lane="bulk", room=RoomRule.MEMBER),
+                Inbound(name="once", lane="bulk", drop_stale=True),
+                Inbound(name="say"),
+            ),
             outbound=(Outbound(name="answer"),),
         )
 
@@ -145,6 +160,44 @@ async def test_what_is_live_overtakes_what_is_asked_of_bulk(
         assert archive.asked == ["ann", "bob", "page 0", "page 1", "page 2"]
         answers = [one.get("data") for one in ann.unread if isinstance(one, dict)]
         assert answers == ["ann", "page 0", "page 1", "page 2"]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["gone", "and back"])
+async def test_who_has_left_meanwhile_hears_of_the_room_no_more(
+    gateway: type[GatewayHarness], back: bool
+) -> None:
+    archive = Archive()
+    async with gateway(archive) as gw, gw.connect() as dev:
+        await dev.join("lobby")
+        again = [dev.send("room", "join", room="lobby")] if back else []
+        await asyncio.gather(
+            *(dev.send("archive", "look", n, room="lobby") for n in range(2)),
+            dev.send("room", "leave", room="lobby"),
+            *again,
+        )
+        for _ in range(2):
+            await dev.expect_error("NOT_ALLOWED")
+        assert archive.asked == []
+
+
+async def test_a_number_that_was_dropped_may_be_sent_again(
+    gateway: type[GatewayHarness],
+) -> None:
+    archive = Archive()
+    async with gateway(archive) as gw:
+        dev = await gw.dial(ticket="dev:u1")
+        token = (await dev.expect_push("sys.authed"))["data"]["resume"]
+        sent = asyncio.ensure_future(dev.send("archive", "once", 1, seq=7))
+        await asyncio.sleep(0)
+        dev.drop_link()
+        await sent
+        await gw.settle()
+        assert archive.asked == []
+        again = await gw.dial(ticket="dev:u1", resume=token)
+        assert (await again.expect_push("sys.authed"))["data"]["resumed"]
+        await again.send("archive", "once", 1, seq=7)
+        await gw.settle()
+        assert archive.asked == [1]
 
 
 async def test_so_many_requests_of_a_session_may_wait(

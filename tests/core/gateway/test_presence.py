@@ -287,6 +287,7 @@ async def test_who_certainly_knows_is_told_nothing_again(
         assert await back(gw, ann, token) == []
 
 
+@pytest.mark.interpreted
 async def test_lists_of_many_rooms_end_nobody_who_reads_slowly(
     gateway: type[GatewayHarness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +317,7 @@ async def test_lists_of_many_rooms_end_nobody_who_reads_slowly(
         assert lists == [room for room in rooms if room != "r5"]
 
 
+@pytest.mark.interpreted
 async def test_a_list_is_made_once_for_all_who_come_back(
     gateway: type[GatewayHarness], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -509,6 +509,7 @@ async def test_who_is_in_more_than_can_be_told_begins_anew(
         assert [one["data"].get("left") for one in news][-1] == [{"n": 2}]
 
 
+@pytest.mark.interpreted
 async def test_a_session_that_cannot_begin_leaves_nothing(
     gateway: type[GatewayHarness], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,8 +19,13 @@ import pytest
 
 from support.history_contract import HistoryContract, Told, message
 from wsprism_core.history import sqlite
-from wsprism_core.history.port import HistoryStore, Retention, StoreFull
-from wsprism_core.history.sqlite import ENOUGH, NUMBERS_AHEAD, ROWS, SqliteStore
+from wsprism_core.history.port import (
+    HistoryStore,
+    NewMessage,
+    Retention,
+    StoreFull,
+)
+from wsprism_core.history.sqlite import FEW, NUMBERS_AHEAD, ROWS, TURNS, SqliteStore
 
 epochs = count()
 
@@ -263,9 +268,15 @@ async def test_messages_of_a_few_turns_go_to_the_writer_together(path: Path) -> 
         await asyncio.sleep(0)
     assert [len(one) for one in given] == [30]
     # However many come in each turn, there is an end to the waiting.
-    await say(10 * ENOUGH)
-    assert all(ENOUGH <= len(one) < ENOUGH + 20 for one in given[1:])
-    assert len(given) > 5
+    given.clear()
+    await say(20 * TURNS * 10)
+    assert {len(one) for one in given} == {TURNS * 10}
+    # Nor does it pay where each turn brings but a few.
+    given.clear()
+    for n in range(FEW):
+        room.append(message(n), told)
+    await asyncio.sleep(0)
+    assert [len(one) for one in given] == [FEW]
     # What is to be done in between is done behind what came before.
     given.clear()
     room.append(message("gone"), told)
@@ -285,6 +296,30 @@ async def test_a_batch_of_any_size_is_stored_whole(path: Path) -> None:
             room.append(message(n), told)
         await told.all(size)
         assert [one.data for one in room.read(limit=size)] == list(range(size))
+    await store.stop()
+
+
+def stop_short() -> None:
+    raise RuntimeError
+
+
+async def test_what_cannot_be_stored_is_one_messages_trouble(path: Path) -> None:
+    store = a_store(path)
+    await store.start()
+    room, told = store.open("acme", "lobby"), Told()
+    with pytest.raises(ValueError, match="not JSON serializable"):
+        room.append(NewMessage(1, "chat", "msg", "x", None, {"id": b"x"}), told)
+    # What SQLite takes for no text.
+    room.append(NewMessage(1, "chat", "msg", "x", ("ann", "\ud800"), None), told)
+    assert await told.all(1) == [None]
+    store.run(stop_short)
+
+    def fail(seq: int | None) -> None:
+        raise RuntimeError(seq)
+
+    room.append(message("heard by nobody"), fail)
+    room.append(message("kept"), told)
+    assert await told.all(2) == [None, 2]
     await store.stop()
 
 

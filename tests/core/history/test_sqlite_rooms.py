@@ -12,8 +12,8 @@ import pytest
 
 from support.history_contract import Told, message
 from wsprism_core.history import sqlite
-from wsprism_core.history.port import Retention, StoreFull
-from wsprism_core.history.sqlite import SqliteStore
+from wsprism_core.history.port import NewMessage, Retention, StoreFull
+from wsprism_core.history.sqlite import NUMBERS_AHEAD, SqliteStore
 
 epochs = count()
 
@@ -76,6 +76,38 @@ async def test_so_many_rooms_of_a_tenant_are_kept(path: Path) -> None:
     await store.stop()
 
 
+async def test_coming_and_going_makes_no_row_of_a_room_that_is_refused(
+    path: Path,
+) -> None:
+    store = await started(path, max_rooms=1)
+    await say(store, "acme", "r1")
+    room = store.open("acme", "r2")
+    with pytest.raises(StoreFull):
+        room.append(message(), Told())
+    for n in range(1, 2 * NUMBERS_AHEAD):
+        room.note_numbers(n)
+    await say(store, "acme", "r1")
+    assert names(store) == ["r1"]
+    await store.stop()
+
+
+async def test_a_room_counts_whose_second_batch_is_stored(path: Path) -> None:
+    store = await started(path, max_rooms=1)
+    room, told = store.open("acme", "r1"), Told()
+    # One batch that fails, and another behind it.
+    room.append(NewMessage(1, "chat", "msg", "x", ("ann", "\ud800"), None), told)
+    store._hand_on()
+    store.run(lambda: None)
+    room.append(message(), told)
+    assert await told.all(2) == [None, 1]
+    assert store._in_file.by_tenant == {"acme": 1}
+    room.append(message(), told)
+    assert (await told.all(3))[-1] == 2
+    with pytest.raises(StoreFull):
+        await say(store, "acme", "r2")
+    await store.stop()
+
+
 async def test_rooms_of_which_nothing_is_kept_any_more_do_not_count(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +158,7 @@ async def test_one_that_could_not_be_deleted_is_replaced(path: Path) -> None:
     again.append(message(), told)
     assert await told.all(1) == [1]
     assert store.query("SELECT id, epoch FROM rooms") == [(again.id, again.epoch)]
+    await until(store, lambda: store._in_file.by_tenant == {"acme": 1})
     await store.stop()
 
 

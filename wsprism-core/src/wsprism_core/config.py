@@ -198,7 +198,8 @@ class HistoryConfig(_Section):
         messages: How many a room keeps, unless one of the `classes` says otherwise; the
             oldest goes first.
         bytes: How much, about as it is in JSON. 0 is no bound.
-        age_s: For how many seconds. 0 is no bound.
+        age_s: For how many seconds. 0 is no bound. Rooms that nobody opens are looked
+            at too, a hundred a second.
         classes: Rooms of which something else is kept; the first that fits counts.
     """
 
@@ -301,7 +302,8 @@ class GatewayConfig(_Section):
         max_strikes: How many messages that cannot be decoded a connection may send
             within 10 seconds.
         max_async_queue: How many messages of one session may wait for the async handler
-            of one service; over it `RESOURCE_EXHAUSTED`.
+            of one service, and how many of its requests of the bulk lane for their
+            turn; over it `RESOURCE_EXHAUSTED`.
         max_rooms_per_session: Rooms that a session may be in for its client to join one
             more, whatever its tenant's `max_rooms_per_user` says; over it
             `RESOURCE_EXHAUSTED`. A room takes some 6 KB. 0 is no bound. Who comes back

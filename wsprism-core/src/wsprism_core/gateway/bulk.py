@@ -24,7 +24,7 @@ MAX_BYTES: Final = 1024 * 1024
 
 
 class BulkQueue:
-    """The requests of all sessions, in the order of asking.
+    """The requests of all connections, which take turns.
 
     Args:
         clock: Tells when a turn ends.
@@ -32,17 +32,18 @@ class BulkQueue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: deque[_Request] = deque()
         self._is_due = False
-        # How many requests of each, and their bytes.
-        self._held: dict[Connection, tuple[int, int]] = {}
+        # Whose turn comes first stands first.
+        self._asking: dict[Connection, _Asking] = {}
 
     def put(
         self,
         connection: Connection,
         size: int,
         handle: Callable[[], None],
+        *,
         refuse: Callable[[ProtocolError], None],
+        drop: Callable[[], None],
     ) -> None:
         """Have a request handled in a turn of its own, if its session lasts so long.
 
@@ -51,17 +52,23 @@ class BulkQueue:
             size: The length of the message in bytes.
             handle: Handles it.
             refuse: Told what that raises.
+            drop: Called in its place once the session has gone.
 
         Raises:
             ProtocolError: As much of the session waits as may.
         """
-        count, held = self._held.get(connection, (0, 0))
-        if count >= connection.max_waiting or (count and held + size > MAX_BYTES):
+        asking = self._asking.get(connection)
+        if asking is None:
+            asking = self._asking[connection] = _Asking()
+        waiting = asking.waiting
+        if waiting and (
+            len(waiting) >= connection.max_waiting or asking.bytes + size > MAX_BYTES
+        ):
             raise ProtocolError(
                 ErrorCode.RESOURCE_EXHAUSTED, "too many requests for bulk wait"
             )
-        self._held[connection] = count + 1, held + size
-        self._waiting.append(_Request(connection, size, handle, refuse))
+        waiting.append(_Request(size, handle, refuse, drop))
+        asking.bytes += size
         self._schedule()
 
     def _schedule(self) -> None:
@@ -72,12 +79,18 @@ class BulkQueue:
     def _turn(self) -> None:
         """Handle one request of a session that is still there."""
         self._is_due = False
-        while self._waiting:
-            request = self._waiting.popleft()
-            self._let_go(request)
-            if request.connection.session is None:
+        while self._asking:
+            connection = next(iter(self._asking))
+            asking = self._asking.pop(connection)
+            if connection.session is None:
+                for one in asking.waiting:
+                    one.drop()
                 continue
-            if self._waiting:
+            request = asking.waiting.popleft()
+            asking.bytes -= request.size
+            if asking.waiting:
+                self._asking[connection] = asking
+            if self._asking:
                 self._schedule()
             try:
                 request.handle()
@@ -85,27 +98,30 @@ class BulkQueue:
                 request.refuse(error)
             return
 
-    def _let_go(self, request: _Request) -> None:
-        count, held = self._held[request.connection]
-        if count == 1:
-            del self._held[request.connection]
-        else:
-            self._held[request.connection] = count - 1, held - request.size
+
+class _Asking:
+    """What one connection has asked for, and how many bytes that is."""
+
+    __slots__ = ("bytes", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Request] = deque()
+        self.bytes = 0
 
 
 class _Request:
     """One that waits; attributes as `BulkQueue.put` says."""
 
-    __slots__ = ("connection", "handle", "refuse", "size")
+    __slots__ = ("drop", "handle", "refuse", "size")
 
     def __init__(
         self,
-        connection: Connection,
         size: int,
         handle: Callable[[], None],
         refuse: Callable[[ProtocolError], None],
+        drop: Callable[[], None],
     ) -> None:
-        self.connection = connection
         self.size = size
         self.handle = handle
         self.refuse = refuse
+        self.drop = drop

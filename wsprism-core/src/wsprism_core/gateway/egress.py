@@ -46,7 +46,9 @@ __all__ = ("Egress", "Origin")
 
 #: After which time a sender may try again what could not be stored.
 STORE_RETRY_MS: Final = 1_000
-#: More than an envelope takes beside its data, with a header, in bytes.
+#: What one character takes at the most: a control character in JSON.
+TIMES_UTF8: Final = 6
+#: More than an envelope takes beside its data and names, with a header, in bytes.
 BESIDE_DATA: Final = 2_048
 #: No codec takes more than so many times what JSON takes: the shortest float is `0.0`
 #: and a comma there, and nine bytes in MessagePack.
@@ -324,7 +326,10 @@ class Egress:
             # a file takes a seventh more messages so.
             lane = self._catalog.type(publication.svc, publication.type).lane
             data = JSON.encode({"data": publication.data})
-            if self._delivery.takes(lane, BESIDE_DATA + TIMES_JSON * len(data)):
+            size = BESIDE_DATA + TIMES_JSON * len(data)
+            # Rooms that services make, and their types, may have any name.
+            size += TIMES_UTF8 * (len(room.name) + len(publication.type))
+            if self._delivery.takes(lane, size):
                 return
         message = self._published(room, publication, LARGEST_RECEIPT)
         self._delivery.check(room.audience, message)
@@ -480,7 +485,7 @@ class Egress:
             else:
                 room.channel.publish(publication, done)
         except StoreFull as full:
-            raise _not_stored(str(full) or "too much waits to be stored") from None
+            raise _not_stored(str(full), passes=full.passes) from None
         if outcome is not None and outcome.acknowledges:
             outcome.origin.answered = True
 
@@ -664,9 +669,11 @@ def _dedup_key(publisher: str, svc: str, id: str) -> tuple[str, str]:
     return publisher, f"{svc}:{id}"
 
 
-def _not_stored(msg: str) -> ProtocolError:
+def _not_stored(msg: str, *, passes: bool = True) -> ProtocolError:
     return ProtocolError(
-        ErrorCode.RESOURCE_EXHAUSTED, msg, retry_after_ms=STORE_RETRY_MS
+        ErrorCode.RESOURCE_EXHAUSTED,
+        msg,
+        retry_after_ms=STORE_RETRY_MS if passes else None,
     )
 
 

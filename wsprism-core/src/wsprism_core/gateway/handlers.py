@@ -39,9 +39,10 @@ class Job:
         key: What it stands for; while it waits, a newer one of the same key takes its
             place. None where no other does.
         supersede: Called in the place of `finish` when one has.
+        drop: Called in its place where the session went before its turn came.
     """
 
-    __slots__ = ("finish", "key", "size", "start", "supersede")
+    __slots__ = ("drop", "finish", "key", "size", "start", "supersede")
 
     def __init__(
         self,
@@ -50,12 +51,14 @@ class Job:
         size: int = 0,
         key: Hashable | None = None,
         supersede: Callable[[], None] = lambda: None,
+        drop: Callable[[], None] = lambda: None,
     ) -> None:
         self.start = start
         self.finish = finish
         self.size = size
         self.key = key
         self.supersede = supersede
+        self.drop = drop
 
 
 class HandlerQueues:
@@ -138,6 +141,8 @@ class HandlerQueues:
         tasks, self._tasks = self._tasks, {}
         # A handler that has ended its own session still holds its queue.
         for waiting in self._waiting.values():
+            for job in waiting.values():
+                job.drop()
             waiting.clear()
         self._waiting = {}
         # Nothing is read any more, so nothing is to be paused or resumed.

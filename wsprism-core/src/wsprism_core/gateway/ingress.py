@@ -267,12 +267,22 @@ class Ingress:
         if not entry.is_bulk:
             self._handle(connection, entry, message, origin, size)
             return
+        membership = None if room is None else session.memberships.get(room)
+
+        def handle() -> None:
+            # Who has left meanwhile, or was made to, hears of the room no more.
+            if room is not None and session.memberships.get(room) is not membership:
+                forget_number(origin)
+                raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
+            self._handle(connection, entry, message, origin, size)
+
         try:
             self._bulk.put(
                 connection,
                 size,
-                partial(self._handle, connection, entry, message, origin, size),
-                partial(self._refuse, connection, message, origin),
+                handle,
+                refuse=partial(self._refuse, connection, message, origin),
+                drop=partial(forget_number, origin),
             )
         except ProtocolError:
             forget_number(origin)
@@ -430,7 +440,12 @@ class Ingress:
 
         key = waiting_key(entry, message)
         job = Job(
-            start, finish, size, key, lambda: self._newest.supersede(entry, origin)
+            start,
+            finish,
+            size,
+            key,
+            lambda: self._newest.supersede(entry, origin),
+            partial(forget_number, origin),
         )
         try:
             connection.handlers().submit(entry.svc, job)

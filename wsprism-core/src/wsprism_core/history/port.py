@@ -29,8 +29,16 @@ DedupKey: TypeAlias = tuple[str, str]
 class StoreFull(Exception):
     """So much waits to be stored, or is kept, that no more is taken.
 
-    Its text, if it has one, is for clients.
+    Args:
+        msg: What its sender is told.
+        passes: Whether it may well be taken in a moment.
     """
+
+    def __init__(
+        self, msg: str = "too much waits to be stored", *, passes: bool = True
+    ) -> None:
+        super().__init__(msg)
+        self.passes = passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

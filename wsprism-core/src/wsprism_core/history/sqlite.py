@@ -5,9 +5,10 @@ the event loop, so that many messages share what a commit costs; nothing is deli
 acknowledged before. The event loop reads, from a connection of its own, a page at a
 time: with a write-ahead log neither waits for the other.
 
-The event loop hands on what has come once a turn has brought no more, or enough is
-there. Handed on one by one the writer would begin with the first, and commit the eight
-that a connection may say in a turn: 32 in flight are stored a fifth faster so.
+The event loop hands on what has come once a turn has brought but a few more, and after
+some turns in any case. Handed on one by one the writer would begin with the first, and
+commit the eight that a connection may say in a turn: 32 in flight are stored a fifth
+faster so.
 
 A statement of SQLite takes many rows. One for each would take and release the
 interpreter's lock as often, against an event loop that wants it too.
@@ -55,11 +56,12 @@ except ImportError:  # Windows: two gateways on one file are nobody's fault but 
 
 __all__ = ("SqliteHistory", "SqliteStore")
 
-#: Messages of one transaction; more wait for the next.
+#: From so many messages on a transaction takes in no more.
 BATCH: Final = 2_000
-#: Messages that go to the writer at once, though each turn brings more. What a commit
-#: costs besides its messages is ten times what a message costs.
-ENOUGH: Final = 64
+#: So few in a turn are handed on, and so many turns are the most that any waits. What a
+#: commit costs besides its messages is ten times what a message costs.
+FEW: Final = 3
+TURNS: Final = 4
 #: Member numbers that are taken from the file at a time.
 NUMBERS_AHEAD: Final = 1_000
 #: Seconds between two looks for what has become too old in rooms that nobody opens, and
@@ -133,6 +135,7 @@ class _Waiting:
     room: SqliteHistory
     message: NewMessage
     data: str
+    ack: str | None
     #: Of the data, in bytes.
     size: int
     stored: Callable[[int | None], None]
@@ -158,8 +161,7 @@ class SqliteStore:
         dedup: How many publishers' ids of a room are remembered from before.
         quiet_ms: For how long one is remembered at least, in milliseconds, however many
             came after it.
-        counts: Where messages are counted: `stored`, `failed`, and `refused` for too
-            much waited.
+        counts: Where messages are counted: `stored`, `failed`, and `refused`.
     """
 
     name = "sqlite"
@@ -191,10 +193,11 @@ class SqliteStore:
         self._next_id = 0
         self._log = EventLog("history")
         self._queue: _Queue = queue.SimpleQueue()
-        # What has come since the writer was given something, and how much of it was
-        # there a turn ago.
+        # What has come since the writer was given something, how much of it was there a
+        # turn ago, and how many turns that took.
         self._gathered: list[_Waiting] = []
         self._seen = 0
+        self._turns = 0
         self._rooms: dict[tuple[str, str], SqliteHistory] = {}
         self._lock: _Lock
         #: What plugins keep in the same file.
@@ -234,6 +237,7 @@ class SqliteStore:
         self.state = StateTable(self._reader, writer.db, self.run)
         writer.committed = self._tell_committed
         writer.found_empty = partial(self._call, self._drop_empty)
+        writer.deleted = partial(self._call, self._in_file.gone)
         writer.retention = self._retention
         writer.start()
 
@@ -282,7 +286,7 @@ class SqliteStore:
         """
         try:
             if self._waiting >= self._max_waiting:
-                raise StoreFull("too much waits to be stored")
+                raise StoreFull
             if not waiting.room.is_in_file:
                 self._in_file.add(waiting.room.tenant)
                 waiting.room.is_in_file = True
@@ -296,9 +300,11 @@ class SqliteStore:
         self._gathered.append(waiting)
 
     def _look(self) -> None:
-        """Hand on what has come, once a turn of the event loop has brought no more."""
-        if self._seen < len(self._gathered) < ENOUGH:
-            self._seen = len(self._gathered)
+        """Hand on what has come, once a turn has brought but a few."""
+        came = len(self._gathered) - self._seen
+        self._turns += 1
+        if came > FEW and self._turns < TURNS:
+            self._seen += came
             self._loop.call_soon(self._look)
         else:
             self._hand_on()
@@ -307,7 +313,7 @@ class SqliteStore:
         if self._gathered:
             self._queue.put(self._gathered)
             self._gathered = []
-        self._seen = 0
+        self._seen = self._turns = 0
 
     def forget(self, room: SqliteHistory) -> None:
         """Let go of a room of which nothing waits."""
@@ -360,8 +366,7 @@ class SqliteStore:
         if self._writer is None or not rooms:
             return
         self._in_file.let_go(key for _, key in rooms)
-        gone = partial(self._call, self._in_file.gone, [key for _, key in rooms])
-        self.run(partial(self._writer.drop_rooms, rooms, gone))
+        self.run(partial(self._writer.drop_rooms, rooms))
 
     def _committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
         """Tell everybody whose message is safe, or is not."""
@@ -369,19 +374,28 @@ class SqliteStore:
         if numbers is None:
             self._counts["failed"] += len(batch)
             self._log.error("history_not_stored", messages=len(batch))
+            for room, count in Counter(one.room for one in batch).items():
+                self._may_not_be_in_file(room, count)
             for one in batch:
-                self._may_not_be_in_file(one.room)
-                one.stored(None)
+                self._told(one, None)
         else:
             self._counts["stored"] += len(batch)
             for one, seq in zip(batch, numbers, strict=True):
                 one.room.note_stored(seq, one)
-                one.stored(seq)
+                self._told(one, seq)
         # Whoever was told may have let go of the room.
         self._arrived([one.room for one in batch])
 
-    def _may_not_be_in_file(self, room: SqliteHistory) -> None:
-        if room.is_in_file and not room.given:
+    def _told(self, one: _Waiting, seq: int | None) -> None:
+        """Tell whoever waits; what that raises is nothing to the others of a batch."""
+        try:
+            one.stored(seq)
+        except Exception as error:
+            self._log.error("history_not_told", exc=error)
+
+    def _may_not_be_in_file(self, room: SqliteHistory, failed: int) -> None:
+        """Count a room no more of which nothing was stored, and nothing is to be."""
+        if room.is_in_file and not room.given and room.waiting == failed:
             room.is_in_file = False
             self._in_file.gone((), [(room.tenant, room.name)])
 
@@ -423,7 +437,7 @@ class SqliteHistory:
         self.epoch = epoch
         self.seq = head
         self.numbers = numbers
-        #: The newest number that the writer has given; its thread alone reads it.
+        #: The newest number that the writer has given; its thread alone changes it.
         self.given = head
         #: Whether the file has a row for it, or is about to.
         self.is_in_file = numbers > 0
@@ -464,11 +478,12 @@ class SqliteHistory:
     def append(self, message: NewMessage, stored: Callable[[int | None], None]) -> None:
         """Have a message stored; see `RoomHistory.append`."""
         data = as_json(message.data)
-        if not self._reserved:
+        ack = None if message.ack is None else as_json(message.ack).decode()
+        if not self.is_in_file:
             # With the room's first message, so that they are never given again.
             self._reserved = self.numbers + NUMBERS_AHEAD
         self._store.put(
-            _Waiting(self, message, data.decode(), len(data), stored, self.era)
+            _Waiting(self, message, data.decode(), ack, len(data), stored, self.era)
         )
 
     def read(
@@ -520,7 +535,7 @@ class SqliteHistory:
         self.numbers = max(self.numbers, n)
         # Long before they are used up: a number that was given is never given again,
         # not even after an end that nobody saw coming.
-        if self._reserved and self.numbers + NUMBERS_AHEAD // 2 > self._reserved:
+        if self.is_in_file and self.numbers + NUMBERS_AHEAD // 2 > self._reserved:
             self._reserved = self.numbers + NUMBERS_AHEAD
             self._store.save_room(self)
 
@@ -608,11 +623,13 @@ class _Writer(threading.Thread):
         committed: Told of each batch, with the numbers that it got; None is a batch
             that could not be stored.
         found_empty: Told of rooms of which nothing is kept.
+        deleted: Told of rooms that were to be deleted, and of those that are.
         retention: How much of a room is kept, by tenant and name.
     """
 
     committed: Callable[[list[_Waiting], list[int] | None], None]
     found_empty: Callable[[list[tuple[int, RoomKey]]], None]
+    deleted: Callable[[list[RoomKey], list[RoomKey]], None]
     retention: Callable[[str, str], Retention]
 
     def __init__(
@@ -699,12 +716,8 @@ class _Writer(threading.Thread):
         else:
             done()
 
-    def drop_rooms(
-        self,
-        rooms: list[tuple[int, RoomKey]],
-        done: Callable[[list[RoomKey]], None],
-    ) -> None:
-        """Delete rooms of which nothing is kept; `done` is told which."""
+    def drop_rooms(self, rooms: list[tuple[int, RoomKey]]) -> None:
+        """Delete rooms of which nothing is kept."""
         deleted = []
         try:
             for id, key in rooms:
@@ -715,7 +728,7 @@ class _Writer(threading.Thread):
                     deleted.append(key)
         except sqlite3.Error as error:
             self._log.error("history_failed", exc=error)
-        done(deleted)
+        self.deleted([key for _, key in rooms], deleted)
 
     def _end(self) -> None:
         self._over = True
@@ -739,37 +752,26 @@ class _Writer(threading.Thread):
         if batch:
             self._commit(batch)
         if work is not None:
-            work()
+            try:
+                work()
+            except Exception as error:
+                # Nothing that is wrong with one thing may end the thread for all.
+                self._log.error("history_failed", exc=error)
 
     def _commit(self, batch: list[_Waiting]) -> None:
         """Store a batch whole, or nothing of it."""
         given: dict[SqliteHistory, int] = {}
-        rows: list[tuple[Any, ...]] = []
-        numbers = []
-        for one in batch:
-            room, message = one.room, one.message
-            seq = given.get(room, room.given) + 1
-            given[room] = seq
-            numbers.append(seq)
-            publisher, dedup = message.dedup or (None, None)
-            ack = None if message.ack is None else orjson.dumps(message.ack).decode()
-            rows.append(
-                (
-                    *(room.id, seq, message.ts, message.svc, message.type, one.data),
-                    *(publisher, dedup, ack),
-                )
-            )
+        numbers: list[int] = []
+        replaced: list[RoomKey] = []
         db = self.db
         try:
             db.execute("BEGIN IMMEDIATE")
-            for start in range(0, len(rows), ROWS):
-                some = rows[start : start + ROWS]
-                values = [value for row in some for value in row]
-                db.execute(_INSERT + ", ".join([_ROW] * len(some)), values)
+            self._insert(batch, given, numbers)
             for room, head in given.items():
                 id, tenant, name, epoch, _, reserved = room.as_row()
                 if not room.given:
-                    db.execute(_REPLACE_ROOM, (tenant, name, id))
+                    gone = db.execute(_REPLACE_ROOM, (tenant, name, id))
+                    replaced += [(tenant, name)] * gone.rowcount
                 db.execute(_SAVE_ROOM, (id, tenant, name, epoch, head, reserved))
                 # What the event loop has forgotten since the last time.
                 forgotten = room.forgotten
@@ -777,7 +779,7 @@ class _Writer(threading.Thread):
                     self._drop(room.id, forgotten, batch[-1].message.ts)
                     room.deleted = forgotten
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             self._log.error("history_failed", exc=error)
@@ -785,7 +787,34 @@ class _Writer(threading.Thread):
             return
         for room, head in given.items():
             room.given = head
+        if replaced:
+            self.deleted([], replaced)
         self.committed(batch, numbers)
+
+    def _insert(
+        self,
+        batch: list[_Waiting],
+        given: dict[SqliteHistory, int],
+        numbers: list[int],
+    ) -> None:
+        """Insert messages under new numbers; note those, and each room's last."""
+        rows: list[tuple[Any, ...]] = []
+        for one in batch:
+            room, message = one.room, one.message
+            seq = given.get(room, room.given) + 1
+            given[room] = seq
+            numbers.append(seq)
+            publisher, dedup = message.dedup or (None, None)
+            rows.append(
+                (
+                    *(room.id, seq, message.ts, message.svc, message.type, one.data),
+                    *(publisher, dedup, one.ack),
+                )
+            )
+        for start in range(0, len(rows), ROWS):
+            some = rows[start : start + ROWS]
+            values = [value for row in some for value in row]
+            self.db.execute(_INSERT + ", ".join([_ROW] * len(some)), values)
 
     def _drop(self, room: int, last: int, now_ms: float) -> None:
         """Delete messages up to a number; what may be said again is remembered."""

@@ -38,7 +38,7 @@ class FileRooms:
             StoreFull: The tenant has as many as it may.
         """
         if self._most and self.by_tenant[tenant] >= self._most:
-            raise StoreFull("no more rooms of the tenant are kept")
+            raise StoreFull("no more rooms of the tenant are kept", passes=False)
         self.by_tenant[tenant] += 1
 
     def is_going(self, room: RoomKey) -> bool:
