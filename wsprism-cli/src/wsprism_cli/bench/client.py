@@ -51,6 +51,8 @@ MOST_UNSENT: Final = 1 << 20
 #: What a throttled client takes from the socket at a time, and lets the system hold.
 SIP: Final = 4096
 SMALL_BUFFER: Final = 16 * 1024
+#: And what a segment holds, as on any line of Ethernet.
+SEGMENT: Final = 1448
 #: Seconds until an answer that does not come is given up.
 PATIENCE: Final = 20.0
 
@@ -604,6 +606,10 @@ async def open_client(
         if group.bytes_per_s:
             # Before it connects, or the window has been offered already.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+            if hasattr(socket, "TCP_MAXSEG"):
+                # A segment of loopback is larger than this buffer, and a sender then
+                # waits for 200 ms now and then until it sees that there is room.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await loop.sock_connect(sock, address)
