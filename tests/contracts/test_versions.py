@@ -97,6 +97,7 @@ ELSEWHERE: Final = {
     "gateway/connection.py": "core/gateway/test_envelope_rules.py",
     "gateway/drain.py": "core/gateway/test_closing_rules.py",
     "gateway/egress.py": "core/gateway/test_answers.py",
+    "history/sqlite_writer.py": "core/history/test_sqlite.py",
     "gateway/failures.py": "core/gateway/test_isolation.py",
     "gateway/gateway.py": "core/testing/test_harness.py",
     "gateway/heartbeat.py": "core/gateway/test_closing_rules.py",

@@ -18,14 +18,15 @@ from typing import Any, cast
 import pytest
 
 from support.history_contract import HistoryContract, Told, message
-from wsprism_core.history import sqlite
+from wsprism_core.history import sqlite_writer
 from wsprism_core.history.port import (
     HistoryStore,
     NewMessage,
     Retention,
     StoreFull,
 )
-from wsprism_core.history.sqlite import FEW, NUMBERS_AHEAD, ROWS, TURNS, SqliteStore
+from wsprism_core.history.sqlite import FEW, NUMBERS_AHEAD, TURNS, SqliteStore
+from wsprism_core.history.sqlite_writer import ROWS
 
 epochs = count()
 
@@ -166,7 +167,7 @@ async def test_what_may_be_said_again_outlives_its_message(path: Path) -> None:
 async def test_what_nobody_says_again_any_more_goes(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "SWEEP", 0.0)
+    monkeypatch.setattr(sqlite_writer, "SWEEP", 0.0)
     store = a_store(path, Retention(messages=0), quiet_ms=5_000)
     await store.start()
     now = int(time.time() * 1_000)
@@ -404,7 +405,7 @@ async def test_epochs_are_new_only_where_something_may_be_lost(
     same_boot: bool,
     anew: bool,
 ) -> None:
-    monkeypatch.setattr(sqlite, "_boot_id", lambda: "one")
+    monkeypatch.setattr(sqlite_writer, "_boot_id", lambda: "one")
     store = a_store(path, sync=sync)
     await store.start()
     await stored(store, "lobby", 1)
@@ -415,7 +416,7 @@ async def test_epochs_are_new_only_where_something_may_be_lost(
             db.execute("UPDATE facts SET value = '1' WHERE name = 'open'")
         db.close()
     if not same_boot:
-        monkeypatch.setattr(sqlite, "_boot_id", lambda: "two")
+        monkeypatch.setattr(sqlite_writer, "_boot_id", lambda: "two")
     again = a_store(path)
     await again.start()
     room = again.open("acme", "lobby")
@@ -426,7 +427,7 @@ async def test_epochs_are_new_only_where_something_may_be_lost(
 async def test_what_is_old_goes_from_rooms_that_nobody_opens(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "SWEEP", 0.0)
+    monkeypatch.setattr(sqlite_writer, "SWEEP", 0.0)
     store = a_store(path, Retention(age=3_600))
     await store.start()
     # Written in 1970.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.history_contract import Told, message
-from wsprism_core.history import sqlite
+from wsprism_core.history import sqlite_writer
 from wsprism_core.history.port import NewMessage, Retention, StoreFull
 from wsprism_core.history.sqlite import NUMBERS_AHEAD, SqliteStore
 
@@ -111,8 +111,8 @@ async def test_a_room_counts_whose_second_batch_is_stored(path: Path) -> None:
 async def test_rooms_of_which_nothing_is_kept_any_more_do_not_count(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "SWEEP", 0.0)
-    monkeypatch.setattr(sqlite, "SLICE", 2)
+    monkeypatch.setattr(sqlite_writer, "SWEEP", 0.0)
+    monkeypatch.setattr(sqlite_writer, "SLICE", 2)
     store = await started(path, age=60, max_rooms=5)
     now = int(time.time() * 1_000)
     for number in range(4):

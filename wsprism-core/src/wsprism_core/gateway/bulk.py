@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsprism_core.protocol.errors import ProtocolError
 from wsprism_core.protocol.layout import ErrorCode
@@ -109,19 +109,10 @@ class _Asking:
         self.bytes = 0
 
 
-class _Request:
+class _Request(NamedTuple):
     """One that waits; attributes as `BulkQueue.put` says."""
 
-    __slots__ = ("drop", "handle", "refuse", "size")
-
-    def __init__(
-        self,
-        size: int,
-        handle: Callable[[], None],
-        refuse: Callable[[ProtocolError], None],
-        drop: Callable[[], None],
-    ) -> None:
-        self.size = size
-        self.handle = handle
-        self.refuse = refuse
-        self.drop = drop
+    size: int
+    handle: Callable[[], None]
+    refuse: Callable[[ProtocolError], None]
+    drop: Callable[[], None]

@@ -46,8 +46,8 @@ __all__ = ("Egress", "Origin")
 
 #: After which time a sender may try again what could not be stored.
 STORE_RETRY_MS: Final = 1_000
-#: What one character takes at the most: a control character in JSON.
-TIMES_UTF8: Final = 6
+#: What a character of a name takes at the most: a control character in JSON.
+TIMES_NAME: Final = 6
 #: More than an envelope takes beside its data and names, with a header, in bytes.
 BESIDE_DATA: Final = 2_048
 #: No codec takes more than so many times what JSON takes: the shortest float is `0.0`
@@ -328,7 +328,7 @@ class Egress:
             data = JSON.encode({"data": publication.data})
             size = BESIDE_DATA + TIMES_JSON * len(data)
             # Rooms that services make, and their types, may have any name.
-            size += TIMES_UTF8 * (len(room.name) + len(publication.type))
+            size += TIMES_NAME * (len(room.name) + len(publication.type))
             if self._delivery.takes(lane, size):
                 return
         message = self._published(room, publication, LARGEST_RECEIPT)

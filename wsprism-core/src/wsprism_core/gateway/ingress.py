@@ -264,29 +264,44 @@ class Ingress:
         )
         if entry.drop_stale and self._newest.drops_text(entry, origin):
             return
-        if not entry.is_bulk:
-            self._handle(connection, entry, message, origin, size)
-            return
-        membership = None if room is None else session.memberships.get(room)
-
-        def handle() -> None:
-            # Who has left meanwhile, or was made to, hears of the room no more.
-            if room is not None and session.memberships.get(room) is not membership:
-                forget_number(origin)
-                raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
-            self._handle(connection, entry, message, origin, size)
-
         try:
-            self._bulk.put(
-                connection,
-                size,
-                handle,
-                refuse=partial(self._refuse, connection, message, origin),
-                drop=partial(forget_number, origin),
-            )
+            if entry.is_bulk:
+                self._put_off(connection, entry, message, origin, size)
+            else:
+                self._handle(connection, entry, message, origin, size)
         except ProtocolError:
             forget_number(origin)
             raise
+
+    def _put_off(
+        self,
+        connection: Connection,
+        entry: TextEntry,
+        message: Envelope,
+        origin: Origin,
+        size: int,
+    ) -> None:
+        """Let a request of bulk wait for its turn.
+
+        Raises:
+            ProtocolError: As much as may wait does so already.
+        """
+        memberships, room = origin.session.memberships, origin.room
+        membership = None if room is None else memberships.get(room)
+
+        def handle() -> None:
+            # Who has left meanwhile, or was made to, hears of the room no more.
+            if room is not None and memberships.get(room) is not membership:
+                raise ProtocolError(ErrorCode.NOT_ALLOWED, "you are not in this room")
+            self._handle(connection, entry, message, origin, size)
+
+        self._bulk.put(
+            connection,
+            size,
+            handle,
+            refuse=partial(self._refuse, connection, message, origin),
+            drop=partial(forget_number, origin),
+        )
 
     def _handle(
         self,
@@ -447,11 +462,7 @@ class Ingress:
             lambda: self._newest.supersede(entry, origin),
             partial(forget_number, origin),
         )
-        try:
-            connection.handlers().submit(entry.svc, job)
-        except ProtocolError:
-            forget_number(origin)
-            raise
+        connection.handlers().submit(entry.svc, job)
 
     def _refuse(
         self,
@@ -461,6 +472,7 @@ class Ingress:
         error: ProtocolError,
     ) -> None:
         """Refuse a message that has waited."""
+        forget_number(origin)
         error.ref = message.seq
         connection.refuse(error, lane=origin.lane)
 

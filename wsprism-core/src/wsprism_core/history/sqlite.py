@@ -10,9 +10,6 @@ some turns in any case. Handed on one by one the writer would begin with the fir
 commit the eight that a connection may say in a turn: 32 in flight are stored a fifth
 faster so.
 
-A statement of SQLite takes many rows. One for each would take and release the
-interpreter's lock as often, against an event loop that wants it too.
-
 `sync: normal` survives the end of the process in whatever way, but a loss of power may
 take the last commits. So whoever opens a file that was not closed, and may have lost
 something because the machine was started anew since, begins a new epoch in every room.
@@ -25,14 +22,11 @@ import asyncio
 import contextlib
 import queue
 import sqlite3
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -45,9 +39,9 @@ from wsprism_core.history.port import (
 )
 from wsprism_core.history.retention import ENVELOPE_BYTES, RetentionWindow, as_json
 from wsprism_core.history.sqlite_rooms import FileRooms, RoomKey
-from wsprism_core.history.sqlite_state import STATE_SCHEMA, StateTable
+from wsprism_core.history.sqlite_state import StateTable
+from wsprism_core.history.sqlite_writer import Tasks, Waiting, Writer
 from wsprism_core.logs import EventLog
-from wsprism_core.protocol.layout import MAX_SAFE_INTEGER
 
 try:
     import fcntl
@@ -56,95 +50,12 @@ except ImportError:  # Windows: two gateways on one file are nobody's fault but 
 
 __all__ = ("SqliteHistory", "SqliteStore")
 
-#: From so many messages on a transaction takes in no more.
-BATCH: Final = 2_000
 #: So few in a turn are handed on, and so many turns are the most that any waits. What a
 #: commit costs besides its messages is ten times what a message costs.
 FEW: Final = 3
 TURNS: Final = 4
 #: Member numbers that are taken from the file at a time.
 NUMBERS_AHEAD: Final = 1_000
-#: Seconds between two looks for what has become too old in rooms that nobody opens, and
-#: how many rooms are looked at: the writer has other things to do.
-SWEEP: Final = 1.0
-SLICE: Final = 100
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS rooms (
-    id INTEGER PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    name TEXT NOT NULL,
-    epoch TEXT NOT NULL,
-    head INTEGER NOT NULL,
-    numbers INTEGER NOT NULL,
-    UNIQUE (tenant, name)
-);
-CREATE TABLE IF NOT EXISTS messages (
-    room INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    ts INTEGER NOT NULL,
-    svc TEXT NOT NULL,
-    type TEXT NOT NULL,
-    data TEXT NOT NULL,
-    publisher TEXT,
-    dedup TEXT,
-    ack TEXT,
-    PRIMARY KEY (room, seq)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS receipts (
-    room INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    ts INTEGER NOT NULL,
-    publisher TEXT NOT NULL,
-    dedup TEXT NOT NULL,
-    ack TEXT,
-    PRIMARY KEY (room, seq)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-#: A file with another number was written by another version.
-_VERSION: Final = 1
-
-_INSERT: Final = "INSERT INTO messages VALUES "
-_ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
-#: Rows of one statement.
-ROWS: Final = 64
-#: What may still be said again outlives its message.
-_KEEP_RECEIPTS: Final = """
-INSERT OR IGNORE INTO receipts
-SELECT room, seq, ts, publisher, dedup, ack FROM messages
-WHERE room = ? AND seq <= ? AND ts > ? AND dedup IS NOT NULL
-"""
-#: One that was to be deleted, and could not be.
-_REPLACE_ROOM: Final = "DELETE FROM rooms WHERE tenant = ? AND name = ? AND id <> ?"
-_EMPTY: Final = """
-NOT EXISTS (SELECT 1 FROM messages WHERE room = rooms.id)
-AND NOT EXISTS (SELECT 1 FROM receipts WHERE room = rooms.id)
-"""
-_SAVE_ROOM: Final = """
-INSERT INTO rooms VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE
-SET head = max(head, excluded.head), numbers = max(numbers, excluded.numbers)
-"""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A message on its way to the file."""
-
-    room: SqliteHistory
-    message: NewMessage
-    data: str
-    ack: str | None
-    #: Of the data, in bytes.
-    size: int
-    stored: Callable[[int | None], None]
-    #: How often the room had been told to forget what it has.
-    era: int
-
-
-#: What there is to do: messages to store, and work between two transactions.
-_Queue: TypeAlias = queue.SimpleQueue["list[_Waiting] | Callable[[], None]"]
 
 
 class SqliteStore:
@@ -192,10 +103,10 @@ class SqliteStore:
         self._waiting = 0
         self._next_id = 0
         self._log = EventLog("history")
-        self._queue: _Queue = queue.SimpleQueue()
+        self._queue: Tasks = queue.SimpleQueue()
         # What has come since the writer was given something, how much of it was there a
         # turn ago, and how many turns that took.
-        self._gathered: list[_Waiting] = []
+        self._gathered: list[Waiting] = []
         self._seen = 0
         self._turns = 0
         self._rooms: dict[tuple[str, str], SqliteHistory] = {}
@@ -204,7 +115,7 @@ class SqliteStore:
         self.state: StateTable
         self._reader: sqlite3.Connection
         self._loop: asyncio.AbstractEventLoop
-        self._writer: _Writer | None = None
+        self._writer: Writer | None = None
 
     @property
     def waiting(self) -> int:
@@ -220,7 +131,7 @@ class SqliteStore:
         self._loop = asyncio.get_running_loop()
         self._lock = _Lock(self._path)
         try:
-            writer = _Writer(self._path, self._sync, self._queue, self.quiet_ms)
+            writer = Writer(self._path, self._sync, self._queue, self.quiet_ms)
             writer.prepare(self.new_epoch)
             self._reader = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=ro", uri=True
@@ -235,7 +146,7 @@ class SqliteStore:
         self._next_id = (row[0] or 0) + 1
         self._writer = writer
         self.state = StateTable(self._reader, writer.db, self.run)
-        writer.committed = self._tell_committed
+        writer.committed = partial(self._call, self._committed)
         writer.found_empty = partial(self._call, self._drop_empty)
         writer.deleted = partial(self._call, self._in_file.gone)
         writer.retention = self._retention
@@ -278,7 +189,7 @@ class SqliteStore:
 
     # ------------------------------------------------ what a room's history calls
 
-    def put(self, waiting: _Waiting) -> None:
+    def put(self, waiting: Waiting) -> None:
         """Have a message stored.
 
         Raises:
@@ -327,7 +238,8 @@ class SqliteStore:
         """
         assert self._writer is not None
         room.waiting += 1
-        self.run(partial(self._writer.clear, room.id, partial(self._tell, room)))
+        cleared = partial(self._call, self._arrived, [room])
+        self.run(partial(self._writer.clear, room.id, cleared))
 
     def run(self, work: Callable[[], None]) -> None:
         """Run `work` in the writer's thread, behind the messages that came before."""
@@ -354,12 +266,6 @@ class SqliteStore:
             # The loop may be closed already where a process ends in a hurry.
             self._loop.call_soon_threadsafe(told, *args)
 
-    def _tell(self, room: SqliteHistory) -> None:
-        self._call(self._arrived, [room])
-
-    def _tell_committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
-        self._call(self._committed, batch, numbers)
-
     def _drop_empty(self, found: list[tuple[int, RoomKey]]) -> None:
         """Have rooms deleted of which nothing is kept, but for those in use."""
         rooms = [(id, key) for id, key in found if key not in self._rooms]
@@ -368,7 +274,7 @@ class SqliteStore:
         self._in_file.let_go(key for _, key in rooms)
         self.run(partial(self._writer.drop_rooms, rooms))
 
-    def _committed(self, batch: list[_Waiting], numbers: list[int] | None) -> None:
+    def _committed(self, batch: list[Waiting], numbers: list[int] | None) -> None:
         """Tell everybody whose message is safe, or is not."""
         self._waiting -= len(batch)
         if numbers is None:
@@ -386,7 +292,7 @@ class SqliteStore:
         # Whoever was told may have let go of the room.
         self._arrived([one.room for one in batch])
 
-    def _told(self, one: _Waiting, seq: int | None) -> None:
+    def _told(self, one: Waiting, seq: int | None) -> None:
         """Tell whoever waits; what that raises is nothing to the others of a batch."""
         try:
             one.stored(seq)
@@ -483,7 +389,7 @@ class SqliteHistory:
             # With the room's first message, so that they are never given again.
             self._reserved = self.numbers + NUMBERS_AHEAD
         self._store.put(
-            _Waiting(self, message, data.decode(), ack, len(data), stored, self.era)
+            Waiting(self, message, data.decode(), ack, len(data), stored, self.era)
         )
 
     def read(
@@ -539,7 +445,7 @@ class SqliteHistory:
             self._reserved = self.numbers + NUMBERS_AHEAD
             self._store.save_room(self)
 
-    def note_stored(self, seq: int, stored: _Waiting) -> None:
+    def note_stored(self, seq: int, stored: Waiting) -> None:
         """Note a message that is safe now, or was to be forgotten before it was."""
         window = self._measured()
         self.seq = seq
@@ -608,269 +514,3 @@ class _Lock:
     def release(self) -> None:
         """Let others have it."""
         self._file.close()
-
-
-class _Writer(threading.Thread):
-    """The one that writes.
-
-    Args:
-        path: The file.
-        sync: How a commit is made safe.
-        queue: What there is to do.
-
-    Attributes:
-        db: Its connection; once it has started, for `SqliteStore.run` alone.
-        committed: Told of each batch, with the numbers that it got; None is a batch
-            that could not be stored.
-        found_empty: Told of rooms of which nothing is kept.
-        deleted: Told of rooms that were to be deleted, and of those that are.
-        retention: How much of a room is kept, by tenant and name.
-    """
-
-    committed: Callable[[list[_Waiting], list[int] | None], None]
-    found_empty: Callable[[list[tuple[int, RoomKey]]], None]
-    deleted: Callable[[list[RoomKey], list[RoomKey]], None]
-    retention: Callable[[str, str], Retention]
-
-    def __init__(
-        self,
-        path: Path,
-        sync: str,
-        queue: _Queue,
-        quiet_ms: int,
-    ) -> None:
-        super().__init__(name="wsprism-history", daemon=True)
-        self._queue = queue
-        self._sync = sync
-        self._quiet_ms = quiet_ms
-        self._over = False
-        # The last room that was looked at.
-        self._swept = 0
-        self._log = EventLog("history")
-        self.db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-
-    def prepare(self, new_epoch: Callable[[], str]) -> None:
-        """Make the tables, and begin new epochs where something may be lost.
-
-        Raises:
-            sqlite3.Error: The file is none of ours, or in use.
-        """
-        db = self.db
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA synchronous = {self._sync}")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError(
-                f"it has format {version}, and this version reads {_VERSION}"
-            )
-        db.executescript(_SCHEMA + STATE_SCHEMA)
-        db.execute(f"PRAGMA user_version = {_VERSION}")
-        facts = dict(db.execute("SELECT name, value FROM facts").fetchall())
-        boot = _boot_id()
-        may_have_lost = (
-            facts.get("open") == "1"
-            and facts.get("sync") != "full"
-            and (boot == "" or facts.get("boot") != boot)
-        )
-        db.execute("BEGIN IMMEDIATE")
-        if may_have_lost:
-            self._begin_anew(new_epoch)
-        for name, value in (("open", "1"), ("sync", self._sync), ("boot", boot)):
-            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
-        db.execute("COMMIT")
-
-    def run(self) -> None:
-        """Write until it is over."""
-        swept = time.monotonic()
-        while not self._over:
-            try:
-                first = self._queue.get(timeout=SWEEP)
-            except queue.Empty:
-                first = None
-            if first is not None:
-                self._write(first)
-            if time.monotonic() - swept >= SWEEP:
-                swept = time.monotonic()
-                self._sweep()
-        self.db.execute("UPDATE facts SET value = '0' WHERE name = 'open'")
-        self.db.close()
-
-    def finish(self) -> None:
-        """Write what waits, and end; called from another thread."""
-        self._queue.put(self._end)
-        self.join()
-
-    def save_room(self, row: tuple[int, str, str, str, int, int]) -> None:
-        """Write down what a room has besides its messages."""
-        try:
-            self.db.execute(_SAVE_ROOM, row)
-        except sqlite3.Error as error:
-            self._log.error("history_failed", exc=error)
-
-    def clear(self, id: int, done: Callable[[], None]) -> None:
-        """Delete what a room has; `done` is called where that could be done."""
-        try:
-            self._drop(id, MAX_SAFE_INTEGER, time.time() * 1000)
-        except sqlite3.Error as error:
-            self._log.error("history_failed", exc=error)
-        else:
-            done()
-
-    def drop_rooms(self, rooms: list[tuple[int, RoomKey]]) -> None:
-        """Delete rooms of which nothing is kept."""
-        deleted = []
-        try:
-            for id, key in rooms:
-                row = self.db.execute(
-                    f"DELETE FROM rooms WHERE id = ? AND {_EMPTY}", (id,)
-                )
-                if row.rowcount:
-                    deleted.append(key)
-        except sqlite3.Error as error:
-            self._log.error("history_failed", exc=error)
-        self.deleted([key for _, key in rooms], deleted)
-
-    def _end(self) -> None:
-        self._over = True
-
-    def _write(self, first: list[_Waiting] | Callable[[], None]) -> None:
-        """Take what has come, up to a batch, and commit it."""
-        batch: list[_Waiting] = []
-        work: Callable[[], None] | None = None
-        item: list[_Waiting] | Callable[[], None] = first
-        while True:
-            if not isinstance(item, list):
-                work = item
-                break
-            batch.extend(item)
-            if len(batch) >= BATCH:
-                break
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                break
-        if batch:
-            self._commit(batch)
-        if work is not None:
-            try:
-                work()
-            except Exception as error:
-                # Nothing that is wrong with one thing may end the thread for all.
-                self._log.error("history_failed", exc=error)
-
-    def _commit(self, batch: list[_Waiting]) -> None:
-        """Store a batch whole, or nothing of it."""
-        given: dict[SqliteHistory, int] = {}
-        numbers: list[int] = []
-        replaced: list[RoomKey] = []
-        db = self.db
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            self._insert(batch, given, numbers)
-            for room, head in given.items():
-                id, tenant, name, epoch, _, reserved = room.as_row()
-                if not room.given:
-                    gone = db.execute(_REPLACE_ROOM, (tenant, name, id))
-                    replaced += [(tenant, name)] * gone.rowcount
-                db.execute(_SAVE_ROOM, (id, tenant, name, epoch, head, reserved))
-                # What the event loop has forgotten since the last time.
-                forgotten = room.forgotten
-                if forgotten > room.deleted:
-                    self._drop(room.id, forgotten, batch[-1].message.ts)
-                    room.deleted = forgotten
-            db.execute("COMMIT")
-        except Exception as error:
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-            self._log.error("history_failed", exc=error)
-            self.committed(batch, None)
-            return
-        for room, head in given.items():
-            room.given = head
-        if replaced:
-            self.deleted([], replaced)
-        self.committed(batch, numbers)
-
-    def _insert(
-        self,
-        batch: list[_Waiting],
-        given: dict[SqliteHistory, int],
-        numbers: list[int],
-    ) -> None:
-        """Insert messages under new numbers; note those, and each room's last."""
-        rows: list[tuple[Any, ...]] = []
-        for one in batch:
-            room, message = one.room, one.message
-            seq = given.get(room, room.given) + 1
-            given[room] = seq
-            numbers.append(seq)
-            publisher, dedup = message.dedup or (None, None)
-            rows.append(
-                (
-                    *(room.id, seq, message.ts, message.svc, message.type, one.data),
-                    *(publisher, dedup, one.ack),
-                )
-            )
-        for start in range(0, len(rows), ROWS):
-            some = rows[start : start + ROWS]
-            values = [value for row in some for value in row]
-            self.db.execute(_INSERT + ", ".join([_ROW] * len(some)), values)
-
-    def _drop(self, room: int, last: int, now_ms: float) -> None:
-        """Delete messages up to a number; what may be said again is remembered."""
-        self.db.execute(_KEEP_RECEIPTS, (room, last, now_ms - self._quiet_ms))
-        self.db.execute(
-            "DELETE FROM messages WHERE room = ? AND seq <= ?", (room, last)
-        )
-
-    def _begin_anew(self, new_epoch: Callable[[], str]) -> None:
-        """Give every room a new epoch: what it held cannot be trusted."""
-        for (id,) in self.db.execute("SELECT id FROM rooms").fetchall():
-            self.db.execute(
-                "UPDATE rooms SET epoch = ? WHERE id = ?", (new_epoch(), id)
-            )
-        self._log.warning("history_began_anew", reason="the machine ended uncleanly")
-
-    def _sweep(self) -> None:
-        """Delete what is too old, of rooms that nobody opens too; some at a time."""
-        now_ms = int(time.time() * 1000)
-        db = self.db
-        try:
-            rooms = db.execute(
-                "SELECT id, tenant, name FROM rooms WHERE id > ? ORDER BY id LIMIT ?",
-                (self._swept, SLICE),
-            ).fetchall()
-            for id, tenant, name in rooms:
-                age = self.retention(tenant, name).age
-                if age:
-                    # Of what is old the oldest, so that no hole is left.
-                    (last,) = db.execute(
-                        "SELECT max(seq) FROM messages WHERE room = ? AND ts < ?",
-                        (id, now_ms - int(age * 1000)),
-                    ).fetchone()
-                    if last is not None:
-                        self._drop(id, last, now_ms)
-            span = self._swept + 1, rooms[-1][0] if rooms else 0
-            db.execute(
-                "DELETE FROM receipts WHERE room BETWEEN ? AND ? AND ts < ?",
-                (*span, now_ms - self._quiet_ms),
-            )
-            empty = db.execute(
-                "SELECT id, tenant, name FROM rooms"
-                f" WHERE id BETWEEN ? AND ? AND {_EMPTY}",
-                span,
-            ).fetchall()
-        except sqlite3.Error as error:
-            self._log.error("history_failed", exc=error)
-            return
-        self._swept = rooms[-1][0] if len(rooms) == SLICE else 0
-        if empty:
-            self.found_empty([(id, (tenant, name)) for id, tenant, name in empty])
-
-
-def _boot_id() -> str:
-    """Return what tells this start of the machine from others, empty if unknown."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""

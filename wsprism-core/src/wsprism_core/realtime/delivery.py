@@ -165,7 +165,7 @@ class DeliveryEngine:
         Raises:
             ValueError: Its data cannot be encoded.
         """
-        return message.form(wire).size <= self._largest[message.lane]
+        return self.takes(message.lane, message.form(wire).size)
 
     def takes(self, lane: int, size: int) -> bool:
         """Whether a lane takes a message of so many bytes."""
