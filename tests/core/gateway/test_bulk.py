@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from support.entering import enter
 from wsprism_core import (
     Actions,
     Envelope,
@@ -185,16 +186,15 @@ async def test_a_number_that_was_dropped_may_be_sent_again(
 ) -> None:
     archive = Archive()
     async with gateway(archive) as gw:
-        dev = await gw.dial(ticket="dev:u1")
-        token = (await dev.expect_push("sys.authed"))["data"]["resume"]
+        dev, told = await enter(gw)
         sent = asyncio.ensure_future(dev.send("archive", "once", 1, seq=7))
         await asyncio.sleep(0)
         dev.drop_link()
         await sent
         await gw.settle()
         assert archive.asked == []
-        again = await gw.dial(ticket="dev:u1", resume=token)
-        assert (await again.expect_push("sys.authed"))["data"]["resumed"]
+        again, back = await enter(gw, resume=told["resume"])
+        assert back["resumed"]
         await again.send("archive", "once", 1, seq=7)
         await gw.settle()
         assert archive.asked == [1]
